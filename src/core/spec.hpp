@@ -1,0 +1,93 @@
+// The spec: what a user asks for, as parsed from YAML or JSON (YAML is the superset, one parser).
+//
+// parse_spec() is strict: unknown keys name the nearest known one, and every error names the path
+// (scope.start, checks[2].column).  It knows nothing of the database: columns, types and zones are
+// looked up later, in plan/.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/node.hpp"
+
+namespace backfill {
+
+using Milliseconds = std::int64_t;
+
+struct Scope {
+  std::string table;                     // as written, possibly schema-qualified and quoted
+  std::string column;                    // the chunk column; may be empty only where the table has no scope (blocks)
+  std::optional<std::string> start;      // text of the column's type; half-open [start, stop)
+  std::optional<std::string> stop;
+  std::vector<std::string> exclude;      // a date, timestamp or key each
+  std::optional<std::string> time_zone;  // where calendar chunks begin; default the session's
+};
+
+struct Source {  // another table whose changes re-run the chunk they fall in
+  std::string table, column;
+  std::optional<std::string> lookback;  // interval
+};
+
+struct Transform {
+  std::vector<std::pair<std::string, std::string>> set;          // column -> SQL expression, in the order written
+  std::string join;                                              // text between the live table and WHERE
+  std::vector<std::pair<std::string, std::string>> add_columns;  // column -> SQL type
+  bool preserve_existing = false;
+  std::string query;    // the other kind of transform: one SELECT
+  std::string dedupe;   // ORDER BY list
+  std::vector<Source> sources;
+  bool is_query() const { return !query.empty(); }
+};
+
+struct Strategy {
+  std::string type = "auto";             // auto swap partition merge
+  std::string chunk_by;                  // hour day week month quarter year, an interval, an integer, blocks; "" = planner's choice
+  std::optional<std::int64_t> chunk_size;  // rows
+  int parallelism = 2;
+  bool newest_first = false;
+  std::vector<std::string> key;          // empty: the primary key
+  Milliseconds batch_target = 1000;
+  std::optional<std::string> grain;      // interval or integer: a query may be split at multiples of it
+  Milliseconds chunk_timeout = 3600 * 1000;
+  int retries = 3;
+};
+
+struct CheckSpec {
+  std::string check;   // the vocabulary word: unique, not_null ...
+  std::string name;    // default: the word and its columns
+  std::string severity = "error";  // warn | error
+  Node args;           // the whole mapping, for the check's own parameters (path kept for errors)
+};
+
+struct Publish {
+  bool automatic = false;
+  Milliseconds lock_timeout = 200;
+  Milliseconds max_lock = 500;
+  Milliseconds give_up_after = 10 * 60 * 1000;
+  std::string old_snapshots = "wait";    // wait | refuse
+};
+
+struct Spec {
+  std::string name, description, requested_by, owner, reason, success_criteria;
+  Scope scope;
+  Transform transform;
+  Strategy strategy;
+  std::vector<CheckSpec> pre_checks, checks;
+  Publish publish;
+  std::string retention = "14 days";     // interval
+  std::vector<std::string> notes;        // keys accepted for the record but without effect here: told in the plan as warnings
+  Node document;                         // the whole, normalised; to_json(document) is what the catalog stores
+};
+
+// Parses YAML or JSON text.  Errors: 22P02 malformed, 22023 invalid value or unknown key,
+// 22021 not UTF-8, 54000 too deep, too large, or aliases that explode.
+Spec parse_spec(const std::string &text);
+
+// Interprets an already parsed document (of the named-argument call, or a stored job's).
+Spec interpret_spec(const Node &document);
+
+}  // namespace backfill
