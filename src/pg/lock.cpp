@@ -1,0 +1,75 @@
+#include "pg/lock.hpp"
+
+#include "pg/guard.hpp"
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/syscache.h"
+}
+
+namespace backfill::pg {
+
+namespace {
+
+LOCKTAG job_tag(int job, JobLock purpose) {
+  ::Oid const table = get_relname_relid("job", get_namespace_oid("backfill", false));
+  LOCKTAG tag;
+  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table, static_cast<uint32>(job), static_cast<uint16>(purpose));
+  return tag;
+}
+
+bool relation_exists(::Oid relation) { return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)); }
+
+}  // namespace
+
+bool try_lock_job(int job, JobLock purpose, bool session) {
+  return call([&] {
+    LOCKTAG const tag = job_tag(job, purpose);
+    return LockAcquire(&tag, ExclusiveLock, session, true) != LOCKACQUIRE_NOT_AVAIL;
+  });
+}
+
+void lock_job(int job, JobLock purpose) {
+  call([&] {
+    LOCKTAG const tag = job_tag(job, purpose);
+    (void)LockAcquire(&tag, ExclusiveLock, false, false);
+  });
+}
+
+void unlock_job(int job, JobLock purpose) {
+  call([&] {
+    LOCKTAG const tag = job_tag(job, purpose);
+    (void)LockRelease(&tag, ExclusiveLock, true);
+  });
+}
+
+int job_lock_holder(int job, JobLock purpose) {
+  Result const found = execute(
+      "SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'object' AND granted"
+      " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+      " AND classid = 'backfill.job'::pg_catalog.regclass AND objid = $1::text::oid AND objsubid = $2",
+      {std::to_string(job), static_cast<int>(purpose)});
+  return found.empty() ? 0 : static_cast<int>(found[0].integer("pid"));
+}
+
+bool lock_relation(Oid relation, LockMode mode) {
+  return call([&] {
+    LockRelationOid(relation, static_cast<LOCKMODE>(mode));
+    return relation_exists(relation);
+  });
+}
+
+bool try_lock_relation(Oid relation, LockMode mode) {
+  return call([&] {
+    if (!ConditionalLockRelationOid(relation, static_cast<LOCKMODE>(mode))) return false;
+    return relation_exists(relation);
+  });
+}
+
+void wait_for_transaction(std::uint32_t xid) {
+  call([&] { XactLockTableWait(xid, nullptr, nullptr, XLTW_None); });
+}
+
+}  // namespace backfill::pg

@@ -1,0 +1,87 @@
+#include "pg/transaction.hpp"
+
+#include "pg/guard.hpp"
+
+extern "C" {
+#include "access/xlog.h"
+#include "pgstat.h"
+}
+
+namespace backfill::pg {
+
+namespace detail {
+
+void begin_transaction() {
+  call([] {
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+  });
+}
+
+void commit_transaction() {
+  call([] {
+    if (ActiveSnapshotSet()) PopActiveSnapshot();
+    CommitTransactionCommand();
+    pgstat_report_stat(false);
+  });
+}
+
+void abort_transaction() {
+  call([] {
+    AbortCurrentTransaction();
+    pgstat_report_stat(false);
+  });
+}
+
+Outer begin_subtransaction() {
+  return call([] {
+    Outer const outer{CurrentMemoryContext, CurrentResourceOwner};
+    BeginInternalSubTransaction(nullptr);
+    MemoryContextSwitchTo(static_cast<MemoryContext>(outer.memory));
+    return outer;
+  });
+}
+
+void commit_subtransaction(const Outer &outer) {
+  call([&] {
+    ReleaseCurrentSubTransaction();
+    MemoryContextSwitchTo(static_cast<MemoryContext>(outer.memory));
+    CurrentResourceOwner = static_cast<ResourceOwner>(outer.owner);
+  });
+}
+
+void abort_subtransaction(const Outer &outer) {
+  call([&] {
+    RollbackAndReleaseCurrentSubTransaction();
+    MemoryContextSwitchTo(static_cast<MemoryContext>(outer.memory));
+    CurrentResourceOwner = static_cast<ResourceOwner>(outer.owner);
+  });
+}
+
+}  // namespace detail
+
+void commit_and_begin() {
+  call([] {
+    SPI_connect_ext(SPI_OPT_NONATOMIC);
+    SPI_commit();
+    SPI_finish();
+  });
+}
+
+std::uint32_t current_xid() {
+  return call([] { return GetCurrentTransactionId(); });
+}
+bool isolation_is_read_committed() { return XactIsoLevel == XACT_READ_COMMITTED; }
+bool in_recovery() { return RecoveryInProgress(); }
+void make_visible() {
+  call([] { CommandCounterIncrement(); });
+}
+
+void require_no_transaction_block(const std::string &what) {
+  if (IsTransactionBlock())
+    throw Error(sqlstate::active_sql_transaction, what + " cannot run inside a transaction block", {},
+                "Commit first; it waits for work that other sessions do.");
+}
+
+}  // namespace backfill::pg
