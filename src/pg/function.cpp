@@ -19,6 +19,26 @@ const char *output(FunctionCallInfo fcinfo, int argument) {
   return OidOutputFunctionCall(function, PG_GETARG_DATUM(argument));
 }
 
+struct Elements {
+  char **values;
+  int count;
+};
+
+Elements array_elements(FunctionCallInfo fcinfo, int argument) {
+  ::Datum *values;
+  bool *nulls;
+  int count;
+  deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &count);
+  char **const texts = static_cast<char **>(palloc(sizeof(char *) * (count + 1)));
+  for (int i = 0; i < count; i++) {
+    if (nulls[i])
+      ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("an array element must not be null"),
+                      errhint("Leave the null out.")));
+    texts[i] = TextDatumGetCString(values[i]);
+  }
+  return {texts, count};
+}
+
 // A materialized result set for the caller, in the query's memory context.
 struct Sink {
   ReturnSetInfo *set;
@@ -67,28 +87,10 @@ bool Call::boolean_argument(int argument, bool otherwise) const {
 }
 
 std::vector<std::string> Call::text_array(int argument) const {
-  struct Elements {
-    char **text;
-    int count;
-  };
-  FunctionCallInfo const fcinfo = info_;
   if (null(argument)) return {};
-  Elements const found = call([&] {
-    ArrayType *const array = PG_GETARG_ARRAYTYPE_P(argument);
-    ::Datum *values;
-    bool *nulls;
-    int count;
-    deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &count);
-    char **const names = static_cast<char **>(palloc(sizeof(char *) * (count + 1)));
-    for (int i = 0; i < count; i++) {
-      if (nulls[i])
-        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("names must not be null"),
-                        errhint("Leave the null out.")));
-      names[i] = text_to_cstring(DatumGetTextPP(values[i]));
-    }
-    return Elements{names, count};
-  });
-  return {found.text, found.text + found.count};
+  FunctionCallInfo const fcinfo = info_;
+  Elements const found = call([&] { return array_elements(fcinfo, argument); });
+  return {found.values, found.values + found.count};
 }
 
 Datum Call::nothing() { return 0; }

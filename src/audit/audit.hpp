@@ -1,0 +1,40 @@
+// Audit: checks compare shadow and live; evidence is stored; publish asks here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "catalog/job.hpp"
+#include "catalog/step.hpp"
+
+namespace backfill {
+
+// The checks of a job at plan time: the spec's, and the defaults (unique(key), row_count_delta in scope, exact out of
+// scope, schema_match, the shrink guard, relationships of outgoing foreign keys).  Validates each one's parameters
+// against the table (22023, 42703 naming the path).  One step each, phase audit (or prepare, for pre-checks).
+std::vector<Step> plan_checks(const Job &job);
+std::vector<Step> plan_pre_checks(const Job &job);
+
+// Begins a new audit: number job.audit + 1; waivers of older ones are void.  All check steps become pending.
+int begin_audit(const Job &job);
+
+// Runs one check step and stores its evidence under job.audit.  Never raises for a failing check or a check that cannot
+// run (outcome error); raises only for interrupts and the like.  Runs the checks' SQL as the owner, in one snapshot,
+// pending keys left out.
+struct Verdict {
+  std::string outcome;  // pass warn fail error skipped
+  std::string detail;
+};
+Verdict run_check(const Job &job, const Step &step);
+
+// What stands between the job and its publication: names of checks of the newest audit that failed or could not run and
+// are not waived; empty when publish may go on.
+std::vector<std::string> blocking_checks(const Job &job);
+
+void waive_check(const Job &job, const std::string &check, const std::string &reason);
+
+// backfill_diff: rows and columns that publishing would change (or, after publish, has changed), as text lines.
+std::vector<std::string> diff(const Job &job);
+
+}  // namespace backfill

@@ -1,0 +1,35 @@
+// Capture: which keys of live changed since when.
+//
+// One C trigger function, AFTER ROW, ENABLE ALWAYS, writes the key columns of OLD and NEW (both where they differ) into
+// the heap of the log, in the writer's transaction: no SPI, no index, no sequence, no privilege of the writer.  An AFTER
+// TRUNCATE trigger leaves a marker.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "catalog/job.hpp"
+
+namespace backfill {
+
+// Creates the capture log (base types of the key columns) and returns its OID.
+Oid create_log(const Job &job);
+// Installs the capture triggers on live; when it returns no older writer is in flight.
+// Locks: SHARE ROW EXCLUSIVE on live, waited for at most lock_timeout (55P03: the caller retries).
+void install_capture(const Job &job);
+// The triggers are there, enabled ALWAYS, and point to this job's log.
+bool capture_intact(const Job &job);
+void remove_capture(const Job &job, Oid table);  // drops the job's capture triggers; caller holds ACCESS EXCLUSIVE
+
+// The same for the way back: on the new live after publish; logs which columns each UPDATE changed.
+Oid create_reverse_log(const Job &job);
+void install_reverse_capture(const Job &job);
+bool reverse_capture_intact(const Job &job);
+// A guard on the archive that raises 55000 on any write but our own drain's.
+void install_guard(const Job &job);
+void remove_guard(const Job &job);
+
+// Rows waiting in the log of the job's present direction.
+std::int64_t pending_keys(const Job &job);
+
+}  // namespace backfill

@@ -1,0 +1,34 @@
+// Drain: bring the shadow up to what the live rows look like now (or, after publish, the archive).
+//
+// State-based.  In one snapshot: take the log rows it sees and delete exactly those; for their distinct keys delete from
+// the shadow and insert the live rows through the transform.  Whoever drains holds JobLock::drain to the end of its
+// transaction.
+#pragma once
+
+#include <cstdint>
+
+#include "catalog/job.hpp"
+#include "copy/transform.hpp"
+
+namespace backfill {
+
+struct DrainResult {
+  std::int64_t taken = 0;      // log rows
+  std::int64_t keys = 0;       // distinct keys
+  bool truncated = false;      // a TRUNCATE marker was met: the shadow is empty now, every chunk is to be replaced
+};
+
+// One batch of at most `limit` log rows, in the current transaction.  A unique violation between a key of this batch
+// and one still in the log is answered by taking all log rows at once.
+DrainResult drain_batch(const Job &job, const TableShape &shape, std::int64_t limit);
+
+// Before the key's index is built: deletes from the shadow every key in the log.  A TRUNCATE marker instead empties
+// shadow and log (truncated = true: every chunk must be copied again).
+DrainResult purge_logged_keys(const Job &job, const TableShape &shape);
+
+// After publish: applies to the archive what writers changed in the new live: whole row for INSERT, the changed
+// columns for UPDATE, the delete for DELETE, in the order of their LSN where keys moved.  Keys taken are put into the
+// capture log, so that after a rollback the shadow's rows are derived again.
+DrainResult drain_reverse(const Job &job, const TableShape &shape, std::int64_t limit);
+
+}  // namespace backfill

@@ -1,0 +1,70 @@
+// backfill.job and what hangs on it, row <-> struct, by named columns.
+//
+// Every function here runs its statements as the extension (callers need not), in the current transaction.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/spec.hpp"
+#include "pg/spi.hpp"
+
+namespace backfill {
+
+using pg::Oid;
+
+// A copy of one row of backfill.job; true when it was read, no longer.
+struct Job {
+  int id = 0;
+  std::string name, state, strategy;
+  std::optional<std::string> request;
+  std::string target_schema, target_name;
+  Oid live = 0, shadow = 0, archive = 0, capture_log = 0, reverse_log = 0;
+  Oid owner = 0;
+  std::string home;         // database it was planned in; differs after a restore
+  std::string shadow_name, archive_name;
+  std::string search_path;  // of the planner's session, for transforms and checks
+  std::string chunk_column; // "" when there is none
+  Oid chunk_type = 0;
+  std::optional<std::string> start, stop;  // typed values as text
+  std::vector<std::string> exclude;        // pairs lo, hi, lo, hi: half-open sub-ranges of [start, stop) out of scope
+  std::string time_zone;
+  std::vector<std::string> key;            // capture and identity columns
+  std::string fingerprint;
+  int parallelism = 1;
+  std::int64_t rows_estimated = 0, bytes_estimated = 0;
+  std::optional<std::string> copy_horizon;
+  int audit = 0;            // number of the newest audit, 0 before the first
+  Spec spec;
+
+  bool active() const { return state != "finished" && state != "cancelled"; }
+};
+
+// The newest job of that name that the current role may see (member of the owner role); raises 42704 with the nearest
+// name otherwise.  `lock`: FOR UPDATE.
+Job find_job(const std::string &name, bool lock = false);
+std::optional<Job> load_job(int id, bool lock = false);
+
+// As find_job, and requires membership in the target's owner role (42501).  Every SQL-callable function begins here.
+Job job_for_caller(const std::string &name, bool lock = false);
+
+// Sets named columns of the job: {"state", "ready"}, {"ready_at", now_marker}.
+inline constexpr char now_marker[] = "\x01now";
+using Assignments = std::vector<std::pair<std::string, pg::Param>>;
+void update_job(int id, const Assignments &assignments);
+
+// Moves the state and writes the event of it.  Clears error columns unless the new state is failed.
+void set_state(const Job &job, const std::string &state, const std::string &event, const std::string &detail = {});
+void fail_job(const Job &job, const Error &failure);
+void set_waiting(int job, const std::optional<std::string> &why);
+
+// backfill.event, and NOTIFY backfill with "job id,event".
+void record_event(int job, const std::string &event, const std::string &detail = {});
+
+// True while the coordinator of the job lives (its life lock is held).
+bool coordinator_lives(int job);
+
+}  // namespace backfill

@@ -1,0 +1,58 @@
+// backfill.step: the ledger.  Claiming, checkpoints, fencing, retry.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/node.hpp"
+#include "pg/spi.hpp"
+
+namespace backfill {
+
+// A step as the planner writes it and the workers read it.
+struct Step {
+  int job = 0;
+  int id = 0;               // order within the job
+  int stage = 0;            // steps of one stage may run at the same time; a stage begins when those before are done
+  std::string phase, kind, title;
+  std::optional<int> chunk; // number of the chunk, for kinds range and blocks
+  std::optional<std::string> lo, hi;  // range: typed values; blocks: block numbers; hi null: open end
+  std::optional<std::string> done_to; // the checkpoint: everything below it is in the shadow
+  std::string params = "{}";          // JSON, of the kind
+  std::string status = "pending";
+  bool replace = false;     // run again over what is there (after the key's index exists)
+  int attempts = 0;
+  std::int64_t token = 0;   // fencing: whoever holds an older one fails its commit
+  std::int64_t rows = 0, rows_estimated = 0;
+  int batches = 0;
+};
+
+void insert_steps(int job, const std::vector<Step> &steps);
+std::vector<Step> load_steps(int job, const std::string &kind);  // by id
+Step load_step(int job, int id);
+
+// The lowest stage with a step that is neither done nor skipped nor failed-and-final; nullopt when none is left.
+// Chunks to be replaced do not count: they belong to the catch-up.
+std::optional<int> open_stage(int job);
+
+// Takes one pending step of the stage that is due, in order; marks it running with a fresh token and this pid.
+// Skips steps locked by others.  nullopt: nothing to take now.
+std::optional<Step> claim_step(int job, int stage, bool replace = false);
+
+// Within the batch's own transaction.  Raises 40001 "fenced" when the step's token is no longer ours.
+void checkpoint(const Step &step, const std::optional<std::string> &done_to, std::int64_t rows);
+void finish_step(const Step &step, std::optional<std::int64_t> rows = std::nullopt);
+
+// After a failed attempt: back to pending with a delay when the error is transient and attempts are left, else failed.
+// Returns true when it will be tried again.
+bool fail_step(const Step &step, const Error &failure, int retries);
+bool is_transient(const std::string &sqlstate);  // classes 08, 40, 53, 57 and 55P03
+
+// Steps left running by dead workers become pending (an attempt is spent), or failed when none is left.
+// living: pids that still work for the job.
+void reclaim_steps(int job, const std::vector<int> &living, int retries);
+
+}  // namespace backfill

@@ -1,0 +1,28 @@
+// Publish: the cutover, one short transaction of renames; rollback is the same swap backwards; finish, cancel and
+// retention drop what is left.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "catalog/job.hpp"
+#include "catalog/step.hpp"
+
+namespace backfill {
+
+// All in the caller's transaction, tries in subtransactions.  Returns a line to tell the caller (tries, how long locks
+// were waited for and held, next command).
+std::string publish_jobs(const std::vector<Job> &jobs);
+std::string roll_back(const Job &job);
+std::string finish_job(const Job &job);        // drops the archive and the reverse capture; state finished
+// Leaves nothing behind but the ledger; state cancelled.  No worker of the job may live.
+std::string cancel_job(const Job &job);
+
+// Steps of phase publish and after, and running one of the latter (VALIDATE of the foreign keys, ANALYZE).
+std::vector<Step> plan_publish_steps(const Job &job);
+void run_after_step(const Job &job, const Step &step);
+
+// Ends the retention of archives whose time has come; for the coordinator and backfill_maintain().
+int end_retention();
+
+}  // namespace backfill
