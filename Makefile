@@ -3,6 +3,7 @@
 #   make installcheck              pg_regress and isolation tests on a running server that has it installed
 #   make demo | check | bench      stand-alone: each builds a copy and runs its own throwaway server
 #   make lint                      the house rules
+#   make format                    lay the C++ out as .clang-format says
 #   make TESTING=1                 with the functions that only tests call
 
 EXTVERSION = 1.0dev
@@ -38,7 +39,7 @@ EXTRA_CLEAN = .built-with .built-of $(wildcard src/*/*.o src/*/*.d src/*.o src/*
 override with_llvm := no
 override COMPILER = $(CXX) $(CXXFLAGS)
 
-.PHONY: demo bench lint FORCE
+.PHONY: demo bench lint format FORCE
 
 ifneq (,$(filter check,$(MAKECMDGOALS)))
 # PGXS has a `check` of its own that only refuses; ours needs nothing from PGXS.
@@ -78,3 +79,6 @@ bench:
 
 lint:
 	bash test/check.sh lint
+
+format:
+	clang-format -i $$(find src test/unit -name '*.[ch]pp')
