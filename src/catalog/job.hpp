@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/spec.hpp"
+#include "pg/role.hpp"
 #include "pg/spi.hpp"
 
 namespace backfill {
@@ -51,6 +52,9 @@ std::optional<Job> load_job(int id, bool lock = false);
 // As find_job, and requires membership in the target's owner role (42501).  Every SQL-callable function begins here.
 Job job_for_caller(const std::string &name, bool lock = false);
 
+// The database we are in, as job.home records it.
+std::string this_home();
+
 // Sets named columns of the job: {"state", "ready"}, {"ready_at", now_marker}.
 inline constexpr char now_marker[] = "\x01now";
 using Assignments = std::vector<std::pair<std::string, pg::Param>>;
@@ -63,6 +67,19 @@ void set_waiting(int job, const std::optional<std::string> &why);
 
 // backfill.event, and NOTIFY backfill with "job id,event".
 void record_event(int job, const std::string &event, const std::string &detail = {});
+
+// Runs fn as the target's owner with the search_path and time zone of plan time: for everything that evaluates the
+// transform, the checks or other code of the owner.  One place, so that copy, drain and proof cannot differ.
+template <typename Fn>
+auto as_job_owner(const Job &job, Fn fn) {
+  return pg::as_owner(
+      job.owner,
+      [&] {
+        pg::set_local("TimeZone", job.time_zone);
+        return fn();
+      },
+      job.search_path);
+}
 
 // True while the coordinator of the job lives (its life lock is held).
 bool coordinator_lives(int job);

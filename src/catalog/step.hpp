@@ -12,6 +12,12 @@
 
 namespace backfill {
 
+// The order of all work; docs/design.md section 4 tells what each does.
+namespace stage {
+inline constexpr int pre_check = 1, shadow = 2, capture = 3, copy = 4, purge = 5, key = 6, index = 7, shape = 8,
+                     analyze = 9, drain = 10, audit = 11, check = 12, publish = 13, after = 14;
+}
+
 // A step as the planner writes it and the workers read it.
 struct Step {
   int job = 0;
@@ -46,6 +52,9 @@ std::optional<Step> claim_step(int job, int stage, bool replace = false);
 void checkpoint(const Step &step, const std::optional<std::string> &done_to, std::int64_t rows);
 void finish_step(const Step &step, std::optional<std::int64_t> rows = std::nullopt);
 
+// Back to pending without spending the attempt: the worker was asked to stop between batches.
+void give_back_step(const Step &step);
+
 // After a failed attempt: back to pending with a delay when the error is transient and attempts are left, else failed.
 // Returns true when it will be tried again.
 bool fail_step(const Step &step, const Error &failure, int retries);
@@ -54,5 +63,8 @@ bool is_transient(const std::string &sqlstate);  // classes 08, 40, 53, 57 and 5
 // Steps left running by dead workers become pending (an attempt is spent), or failed when none is left.
 // living: pids that still work for the job.
 void reclaim_steps(int job, const std::vector<int> &living, int retries);
+
+// Puts all steps of these kinds back to pending, as if never run.  replace: chunks are run again over what is there.
+void reopen_steps(int job, const std::vector<std::string> &kinds, bool replace);
 
 }  // namespace backfill
