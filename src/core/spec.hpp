@@ -2,7 +2,8 @@
 //
 // parse_spec() is strict: unknown keys name the nearest known one, and every error names the path
 // (scope.start, checks[2].column).  It knows nothing of the database: columns, types and zones are
-// looked up later, in plan/.
+// looked up later, in plan/.  What a key of the spec cannot do in this version is refused (0A000) where
+// leaving it out could do harm, and told in notes where it could not.
 #pragma once
 
 #include <cstdint>
@@ -58,15 +59,16 @@ struct Strategy {
 
 struct CheckSpec {
   std::string check;   // the vocabulary word: unique, not_null ...
-  std::string name;    // default: the word and its columns
+  std::string name;    // unique in its list; default: the word and its columns, as in not_null(a, b)
   std::string severity = "error";  // warn | error
-  Node args;           // the whole mapping, for the check's own parameters (path kept for errors)
+  Node args;           // a mapping always (of a bare word: {check: word}), for the check's own parameters;
+                       // keys known, required ones given, thresholds parse; path kept for errors
 };
 
 struct Publish {
   bool automatic = false;
   Milliseconds lock_timeout = 200;
-  Milliseconds max_lock = 500;
+  Milliseconds max_lock = 500;           // never less than lock_timeout
   Milliseconds give_up_after = 10 * 60 * 1000;
   std::string old_snapshots = "wait";    // wait | refuse
 };
@@ -80,14 +82,23 @@ struct Spec {
   Publish publish;
   std::string retention = "14 days";     // interval
   std::vector<std::string> notes;        // keys accepted for the record but without effect here: told in the plan as warnings
-  Node document;                         // the whole, normalised; to_json(document) is what the catalog stores
+  Node document;                         // the whole, without the outer `backfill:`; to_json(document) is what the
+                                         // catalog stores, and interprets to this very spec again
 };
 
 // Parses YAML or JSON text.  Errors: 22P02 malformed, 22023 invalid value or unknown key,
-// 22021 not UTF-8, 54000 too deep, too large, or aliases that explode.
+// 22021 not UTF-8, 54000 too deep, too large, or aliases that explode, 0A000 not in this version.
 Spec parse_spec(const std::string &text);
 
-// Interprets an already parsed document (of the named-argument call, or a stored job's).
+// Interprets an already parsed document (of the named-argument call, or a stored job's), with or without
+// the outer `backfill:`.  Paths are assigned anew, so a document built in code needs none.
 Spec interpret_spec(const Node &document);
+
+// The mapping inside the outer `backfill:`, or the document itself where there is none; paths assigned.
+// For laying an options fragment over a document.
+Node unwrap_spec(const Node &document);
+
+// 22023 unless name can name a backfill: 1 to 200 bytes, no control characters.
+void require_backfill_name(const Node &name);
 
 }  // namespace backfill
