@@ -66,7 +66,7 @@ suite_unit() {
   local log=$workspace/unit.log report=$workspace/unit.xml status
   [ -n "$(find test/unit -name '*_test.cpp' 2>/dev/null)" ] || { nothing_found; return; }
   local launcher=()
-  ! command -v ccache >/dev/null || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  ! have_ccache || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   { cmake -S . -B "$workspace/unit" "${launcher[@]}" && cmake --build "$workspace/unit" -j "$(nproc)"; } >"$log" 2>&1 || {
     tail -n 60 "$log"
     broken "the unit tests do not build"

@@ -46,7 +46,13 @@ in_workspace() {
   exit "$status"
 }
 
+# Servers whose starter was killed are stopped here: their pid files are in the workspace.
 leave_workspace() {
+  local pid_file pid
+  while IFS= read -r pid_file; do
+    pid=$(head -n 1 "$pid_file")
+    kill -QUIT "$pid" 2>/dev/null && tail --pid="$pid" -f /dev/null
+  done < <(find "$workspace" -name postmaster.pid 2>/dev/null)
   if [ -n "${BACKFILL_KEEP:-}" ]; then
     echo "kept: $workspace" >&2
   else
@@ -108,6 +114,12 @@ copy_postgres() {
   echo "$to$bin/pg_config"
 }
 
+# A compiler cache saves the second run most of its time; paths inside the workspace do not count in it.
+have_ccache() {
+  command -v ccache >/dev/null && mkdir -p "$CCACHE_DIR" 2>/dev/null || return 1
+  export CCACHE_BASEDIR="$workspace" CCACHE_NOHASHDIR=1
+}
+
 # build_and_install [MAKE-VARIABLE=VALUE ...]; does nothing where the script that called this one did it before.
 build_and_install() {
   [ -z "${BACKFILL_BUILT:-}" ] || return 0
@@ -116,10 +128,7 @@ build_and_install() {
   [ -x "$from" ] || fail "no pg_config found; set PG_CONFIG"
   PG_CONFIG=$(copy_postgres "$from" "$workspace/pg") || fail "cannot copy PostgreSQL"
   export PG_CONFIG PATH="${PG_CONFIG%/*}:$PATH"
-  if command -v ccache >/dev/null; then
-    export CCACHE_BASEDIR="$workspace" CCACHE_NOHASHDIR=1
-    make_args+=(CXX='ccache g++')
-  fi
+  ! have_ccache || make_args+=(CXX='ccache g++')
   make -s -j"$(nproc)" "${make_args[@]}" PG_CONFIG="$PG_CONFIG" all &&
     make -s "${make_args[@]}" PG_CONFIG="$PG_CONFIG" install &&
     export BACKFILL_BUILT=1
