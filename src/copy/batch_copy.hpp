@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "catalog/job.hpp"
@@ -10,12 +11,20 @@
 
 namespace backfill {
 
+// Copies [lo, hi) of a chunk: typed values for kind range, block numbers for kind blocks (hi null: to the end of the
+// table).  Returns the rows written.  Errors: the transform's and the table's own (NOT NULL, CHECK, too long a value …)
+// with their SQLSTATE; 21000 when a query with placeholders returns rows outside of its chunk.
+std::int64_t copy_batch(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
+                        const std::optional<std::string> &hi);
+
 // Runs `select` (from transform.hpp) into the shadow as the owner; returns the rows written.  This is the seam where a
 // faster copier goes.
 std::int64_t copy_rows(const Job &job, const TableShape &shape, const std::string &select);
 
-// Replaces what the shadow holds of a chunk by what the transform yields now, in the current transaction.  Only after
-// the key's index exists, and never at the same time as a drain (hold JobLock::drain).
+// Replaces what the shadow holds of a chunk by what the transform yields now, in the current transaction; returns the
+// rows written.  Of blocks nobody knows what they held before, so there rows are only put in or replaced: those gone
+// since are in the capture log.  Only after the key's index exists, and never at the same time as a drain (hold
+// JobLock::drain).  Errors: as copy_batch.
 std::int64_t replace_chunk(const Job &job, const TableShape &shape, const Step &chunk);
 
 }  // namespace backfill
