@@ -130,7 +130,8 @@ std::string nearest_word(std::string_view word, const std::vector<std::string> &
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(2, folded.size() / 2) + 1;
   for (const std::string &candidate : candidates) {
-    const std::size_t distance = edit_distance(folded, candidate);
+    const bool begun = folded.size() >= 3 && candidate.starts_with(folded);
+    const std::size_t distance = begun ? 1 : edit_distance(folded, candidate);
     if (distance < best_distance) {
       best = candidate;
       best_distance = distance;

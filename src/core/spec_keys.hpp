@@ -21,7 +21,8 @@ struct CheckWord {
 const CheckWord *find_check_word(std::string_view word);
 std::vector<std::string> check_words();
 
-// The known candidate nearest to word by edit distance; empty when none is near enough to be meant.
+// The candidate nearest to word by edit distance, one that word begins counting as near; empty when none is
+// near enough to be meant.
 std::string nearest_word(std::string_view word, const std::vector<std::string> &candidates);
 
 // "a", "b" and "c".
