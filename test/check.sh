@@ -58,7 +58,7 @@ suite_build() {
 }
 
 suite_lint() {
-  bash test/lint/run.sh | tee "$workspace/lint.tap"
+  limited bash test/lint/run.sh | tee "$workspace/lint.tap"
   count_tap "$workspace/lint.tap" "${PIPESTATUS[0]}"
 }
 
@@ -72,7 +72,7 @@ suite_unit() {
     broken "the unit tests do not build"
     return
   }
-  ctest --test-dir "$workspace/unit" --output-on-failure --output-junit "$report" >"$log" 2>&1
+  limited ctest --timeout 30 --test-dir "$workspace/unit" --output-on-failure --output-junit "$report" >"$log" 2>&1
   status=$?
   [ "$status" = 0 ] || grep -vE '^ *[0-9]+/[0-9]+ .* Passed|^ +Start ' "$log" | head -n 200
   local total bad not_run
@@ -103,7 +103,7 @@ run_pg_regress() {
   for test in $tests; do  # pg_regress stops at once where an expected file is missing
     [ -e "$expected/$test.out" ] || { echo "$expected/$test.out is missing"; : >"$expected/$test.out"; }
   done
-  make -s installcheck "$variable=$tests" "$other=" PG_CONFIG="$PG_CONFIG" >"$log" 2>&1
+  limited make -s installcheck "$variable=$tests" "$other=" PG_CONFIG="$PG_CONFIG" >"$log" 2>&1
   status=$?
   local result='^(test .*\.\.\. |(not )?ok [0-9]+)'
   grep -E "$result" "$log" || cat "$log"
@@ -126,7 +126,7 @@ suite_tap() {
     unset PGHOST PGUSER PGDATABASE
     export PG_REGRESS=$pgxs/src/test/regress/pg_regress TESTDIR=$workspace/tap TESTDATADIR=$workspace/tap/tmp_check
     export TESTLOGDIR=$workspace/tap/tmp_check/log BACKFILL_SRC=$workspace/src
-    prove -v -j"$(nproc)" -I "$pgxs/src/test/perl" -I "$workspace/src/test/t" "${files[@]}"
+    limited prove -v -j"$(nproc)" -I "$pgxs/src/test/perl" -I "$workspace/src/test/t" "${files[@]}"
   ) >"$log" 2>&1
   local status=$?
   # The assertions that pass are many; show files and what fails.
@@ -136,9 +136,15 @@ suite_tap() {
 
 suite_oracle() {
   [ -f test/oracle/run.sh ] || { nothing_found; return; }
-  bash test/oracle/run.sh --seed "$oracle_seed" 2>&1 | tee "$workspace/oracle.tap"
+  limited bash test/oracle/run.sh --seed "$oracle_seed" 2>&1 | tee "$workspace/oracle.tap"
   count_tap "$workspace/oracle.tap" "${PIPESTATUS[0]}"
 }
+
+# A suite that hangs has failed: what it runs gets this many seconds, and what it waits for inside much less.
+limited() {
+  timeout --foreground -k 10 "${CHECK_SUITE_SECONDS:-300}" "$@"
+}
+export PGISOLATIONTIMEOUT=60 PG_TEST_TIMEOUT_DEFAULT=60
 
 # -- counting
 
@@ -179,7 +185,9 @@ count_tap() {
 # disagree STATUS [EXPECTED-COUNT]: a suite whose tests all passed must say so itself, and must have run them all.
 disagree() {
   local ran=$((suite_passed + suite_failed + suite_skipped))
-  if [ "$ran" = 0 ]; then
+  if [ "$1" = 124 ]; then
+    broken "stopped after ${CHECK_SUITE_SECONDS:-300} seconds (CHECK_SUITE_SECONDS)"
+  elif [ "$ran" = 0 ]; then
     broken "no test ran"
   elif [ "$ran" -lt "${2:-0}" ]; then
     broken "only $ran of $2 tests ran"
