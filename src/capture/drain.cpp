@@ -1,0 +1,146 @@
+// Draining a log: why it is done as it is, is told in docs/design.md, "Capture and drain".
+//
+//   forward   in one snapshot: take log rows (deleting exactly those); delete their keys from the shadow; insert what
+//             the live rows with these keys look like now.
+//   purge     in one snapshot: delete every logged key from the shadow, and leave the log.
+//   reverse   see drain_reverse.cpp.
+//
+// The log is touched as the extension, the shadow and live as the owner.
+#include "capture/drain.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "capture/log.hpp"
+#include "core/error.hpp"
+#include "core/sql_text.hpp"
+#include "pg/role.hpp"
+#include "pg/snapshot.hpp"
+#include "pg/transaction.hpp"
+
+namespace backfill {
+
+namespace {
+
+constexpr int purge_at_once = 100000;  // keys a pass over the shadow; bounds memory
+
+std::string shadow_name(const Job &job, const TableShape &shape) { return qualified(shape.schema, job.shadow_name); }
+
+// Log rows, each an op and a key; a marker has no key.
+struct Taken {
+  std::int64_t rows = 0;
+  bool marker = false;
+  std::vector<KeyText> keys;
+};
+
+Taken read_taken(const pg::Result &result, std::size_t keys) {
+  Taken taken;
+  taken.rows = static_cast<std::int64_t>(result.size());
+  taken.keys.reserve(result.size());
+  for (std::size_t row = 0; row < result.size(); row++) {
+    const auto &values = result.values[row];
+    if (values[0] == "t") {
+      taken.marker = true;
+      continue;
+    }
+    KeyText key;
+    for (std::size_t i = 1; i <= keys; i++) key.push_back(values[i].value_or(""));
+    taken.keys.push_back(std::move(key));
+  }
+  return taken;
+}
+
+// Deletes at most `limit` of the log rows that the snapshot sees, and returns them.  By ctid: neither commit order nor
+// anything in the rows says which are there.
+Taken take(const Job &job, std::size_t keys, std::optional<std::int64_t> limit) {
+  std::string const log = log_name(job), columns = "op, " + key_list(keys, "k");
+  return pg::as_extension([&] {
+    if (!limit) return read_taken(pg::execute("DELETE FROM " + log + " RETURNING " + columns), keys);
+    return read_taken(pg::execute("DELETE FROM " + log + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + log +
+                                      " LIMIT $1)) RETURNING " + columns,
+                                  {pg::Param(static_cast<long long>(*limit))}),
+                      keys);
+  });
+}
+
+void delete_from_shadow(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
+                        const std::vector<pg::Param> &keys) {
+  pg::execute("DELETE FROM ONLY " + shadow_name(job, shape) + " AS s USING " + keys_item(key) + " WHERE " +
+                  key_matches(shape, "s", "k"),
+              keys);
+}
+
+void insert_into_shadow(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
+                        const std::vector<pg::Param> &keys) {
+  std::string columns;
+  for (const std::string &column : shadow_columns(shape)) columns += (columns.empty() ? "" : ", ") + quote_ident(column);
+  pg::execute("INSERT INTO " + shadow_name(job, shape) + " (" + columns + ") OVERRIDING SYSTEM VALUE " +
+                  rows_for_keys(job, shape, keys_item(key)),
+              keys);
+}
+
+// Whatever is in the shadow may be wrong: empty it, and forget the log rows this snapshot sees, because the chunks that
+// will fill the shadow again see what they tell.
+DrainResult start_over(const Job &job, const TableShape &shape, std::int64_t taken) {
+  taken += static_cast<std::int64_t>(
+      pg::as_extension([&] { return pg::execute("DELETE FROM " + log_name(job)).processed; }));
+  as_transform(job, [&] { pg::execute("TRUNCATE ONLY " + shadow_name(job, shape)); });
+  return {.taken = taken, .keys = 0, .truncated = true};
+}
+
+DrainResult drain_once(const Job &job, const TableShape &shape, std::optional<std::int64_t> limit) {
+  std::vector<KeyColumn> const key = read_key(job, job.live);
+  return pg::with_snapshot([&]() -> DrainResult {
+    Taken const taken = take(job, key.size(), limit);
+    if (taken.marker) return start_over(job, shape, taken.rows);
+    if (taken.keys.empty()) return {.taken = taken.rows};
+
+    std::vector<pg::Param> const keys = key_params(taken.keys, key.size());
+    std::int64_t const distinct = as_transform(job, [&] {
+      delete_from_shadow(job, shape, key, keys);
+      insert_into_shadow(job, shape, key, keys);
+      return pg::query_integer("SELECT count(*) FROM " + keys_item(key), keys);
+    });
+    return {.taken = taken.rows, .keys = distinct};
+  });
+}
+
+bool is_conflict(const std::string &state) { return state == "23505" || state == "23P01"; }
+
+}  // namespace
+
+DrainResult drain_batch(const Job &job, const TableShape &shape, std::int64_t limit) {
+  // A value that moved from one row to another is in the shadow twice while only one of the two keys is drained.  Both
+  // are in the log that one snapshot sees, so all of it goes through.
+  try {
+    return pg::subtransaction([&] { return drain_once(job, shape, limit); });
+  } catch (const Error &failure) {
+    if (!is_conflict(failure.sqlstate)) throw;
+  }
+  return drain_once(job, shape, std::nullopt);
+}
+
+DrainResult purge_logged_keys(const Job &job, const TableShape &shape) {
+  std::vector<KeyColumn> const key = read_key(job, job.live);
+  std::string const page = "SELECT op, " + key_list(key.size(), "k") + ", ctid FROM " + log_name(job) +
+                           " WHERE ctid > $1 ORDER BY ctid LIMIT $2";
+  return pg::with_snapshot([&] {
+    DrainResult result;
+    std::string after = "(0,0)";
+    while (true) {
+      pg::Result const rows = pg::as_extension(
+          [&] { return pg::execute(page, {pg::Param::of_type(27, after), pg::Param(purge_at_once)}); });
+      Taken const seen = read_taken(rows, key.size());
+      if (seen.marker) return start_over(job, shape, 0);
+      if (seen.rows == 0) return result;
+      std::vector<pg::Param> const keys = key_params(seen.keys, key.size());
+      as_transform(job, [&] { delete_from_shadow(job, shape, key, keys); });
+      result.taken += seen.rows;
+      result.keys += static_cast<std::int64_t>(seen.keys.size());
+      after = *rows.values.back().back();
+    }
+  });
+}
+
+}  // namespace backfill
