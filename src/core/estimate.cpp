@@ -13,7 +13,7 @@ namespace {
 
 // The share of a bucket's rows below x, which lies strictly between finite or infinite low < high.
 double share_below(double low, double high, double x) {
-  if (std::isinf(low)) return 0;   // its rows are taken to stand at the finite end
+  if (std::isinf(low)) return 0;  // its rows are taken to stand at the finite end
   if (std::isinf(high)) return 1;
   return (x - low) / (high - low);
 }

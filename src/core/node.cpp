@@ -254,7 +254,8 @@ Node Composer::compose(const Event &event, std::size_t depth, Cost &cost) {
     tag = sequence ? event.raw.data.sequence_start.tag : event.raw.data.mapping_start.tag;
     node = sequence ? compose_sequence(depth, cost) : compose_mapping(depth, cost);
   }
-  if (!known_tag(tag)) throw malformed(mark, "tag \"" + std::string(reinterpret_cast<const char *>(tag)) + "\" is not supported");
+  if (!known_tag(tag))
+    throw malformed(mark, "tag \"" + std::string(reinterpret_cast<const char *>(tag)) + "\" is not supported");
   cost.nodes = nodes_ - before.nodes;
   cost.bytes = bytes_ - before.bytes;
   keep_anchor(anchor, node, cost, mark);
@@ -356,6 +357,13 @@ void append_json(std::string &out, const Node &node) {
 }
 
 }  // namespace
+
+Node::Node() = default;
+Node::Node(const Node &) = default;
+Node::Node(Node &&) noexcept = default;
+Node &Node::operator=(const Node &) = default;
+Node &Node::operator=(Node &&) noexcept = default;
+Node::~Node() = default;
 
 Node Node::of_string(std::string text) {
   Node node;
@@ -538,8 +546,8 @@ std::string json_quote(const std::string &text) {
 
 Error invalid_value(const Node &node, const std::string &expected, const std::string &hint) {
   const std::string subject = node.path.empty() ? "invalid spec" : "invalid value for \"" + node.path + "\"";
-  return Error(sqlstate::invalid_parameter_value, subject, "It must be " + expected + ", but is " + describe(node) + ".",
-               hint);
+  return Error(sqlstate::invalid_parameter_value, subject,
+               "It must be " + expected + ", but is " + describe(node) + ".", hint);
 }
 
 }  // namespace backfill

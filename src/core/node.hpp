@@ -18,10 +18,18 @@ class Node {
   enum class Kind { null, boolean, number, string, sequence, mapping };
 
   Kind kind = Kind::null;
-  std::string path;    // "scope.start", "checks[2].column" (from 0); "" at the top
-  std::string scalar;  // text of a boolean (true/false), number or string, as written
+  std::string path;                                   // "scope.start", "checks[2].column" (from 0); "" at the top
+  std::string scalar;                                 // text of a boolean (true/false), number or string, as written
   std::vector<Node> items;                            // of a sequence
   std::vector<std::pair<std::string, Node>> entries;  // of a mapping, in the order written
+
+  // Defaulted where Node is complete, as entries needs.
+  Node();
+  Node(const Node &);
+  Node(Node &&) noexcept;
+  Node &operator=(const Node &);
+  Node &operator=(Node &&) noexcept;
+  ~Node();
 
   static Node of_string(std::string text);
   static Node of_number(long long value);
@@ -33,13 +41,13 @@ class Node {
   bool is_scalar() const { return !is_null() && kind != Kind::sequence && kind != Kind::mapping; }
   const Node *find(const std::string &key) const;  // nullptr where absent or not a mapping
   Node *find(const std::string &key);
-  void put(const std::string &key, Node value);    // sets or replaces; a null node becomes a mapping
+  void put(const std::string &key, Node value);  // sets or replaces; a null node becomes a mapping
 
   // Typed readers; each raises 22023 naming the path when the node is not of that form.
-  std::string text() const;          // any scalar, as written
-  std::string value() const;         // any scalar; a number in the form SQL reads: 1_000 is 1000
-  bool boolean() const;              // true/false, and YAML 1.1's yes/no/on/off
-  long long integer() const;         // 500_000 and 500000 alike
+  std::string text() const;   // any scalar, as written
+  std::string value() const;  // any scalar; a number in the form SQL reads: 1_000 is 1000
+  bool boolean() const;       // true/false, and YAML 1.1's yes/no/on/off
+  long long integer() const;  // 500_000 and 500000 alike
   double number() const;
   std::vector<std::string> texts() const;   // a scalar or a sequence of scalars; null is empty
   std::vector<std::string> values() const;  // likewise, each as value()
@@ -50,7 +58,7 @@ namespace limits {
 inline constexpr std::size_t text_bytes = 1024 * 1024;
 inline constexpr std::size_t expanded_bytes = 4 * 1024 * 1024;  // of all scalars and keys, aliases expanded
 inline constexpr std::size_t depth = 32;
-inline constexpr std::size_t nodes = 100000;                    // aliases expanded
+inline constexpr std::size_t nodes = 100000;  // aliases expanded
 }  // namespace limits
 
 // Parses one document.  Errors: 22P02 malformed (line and column in the detail), a key given twice or more

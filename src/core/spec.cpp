@@ -11,8 +11,8 @@
 
 #include <algorithm>
 #include <cctype>
-#include <optional>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -41,9 +41,9 @@ Error not_in_this_version(const Node &node, const std::string &hint) {
 }
 
 bool holds_names(const std::string &key) {
-  constexpr std::string_view keys[] = {"name",   "description", "requested_by", "owner",    "reason",    "success_criteria",
-                                       "table",  "column",      "columns",      "to_table", "to_column", "to_columns",
-                                       "key"};
+  constexpr std::string_view keys[] = {
+      "name",    "description", "requested_by", "owner",      "reason", "success_criteria", "table", "column",
+      "columns", "to_table",    "to_column",    "to_columns", "key"};
   return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
 }
 
@@ -94,7 +94,8 @@ void read_duration(const Node *section, const char *key, Milliseconds &into) {
   const Node *node = given(section, key);
   if (!node) return;
   const auto parsed = parse_duration(node->text());
-  if (!parsed || *parsed <= 0) throw invalid_value(*node, "a positive duration with its unit", "Write it as 200ms, 1s, 10min, 1h or 2 days.");
+  if (!parsed || *parsed <= 0)
+    throw invalid_value(*node, "a positive duration with its unit", "Write it as 200ms, 1s, 10min, 1h or 2 days.");
   into = *parsed;
 }
 
@@ -177,7 +178,8 @@ void Interpreter::read_record() {
     for (const std::string &criterion : criteria->texts())
       spec_.success_criteria += (spec_.success_criteria.empty() ? "" : "; ") + criterion;
   if (const Node *retention = given(top, "retention")) {
-    if (retention->kind == Node::Kind::number) throw invalid_value(*retention, "an interval with its unit", "Write it as 14 days.");
+    if (retention->kind == Node::Kind::number)
+      throw invalid_value(*retention, "an interval with its unit", "Write it as 14 days.");
     spec_.retention = text_of(*retention);
   }
 }
@@ -190,20 +192,24 @@ void Interpreter::read_scope() {
   if (const Node *start = given(scope, "start")) spec_.scope.start = value_of(*start);
   const Node *stop = given(scope, "stop");
   const Node *end = given(scope, "end");
-  if (stop && end) throw contradictory("\"scope.stop\" is given twice", "Here \"end\" is another spelling of \"stop\".", "Keep one of them.");
+  if (stop && end)
+    throw contradictory("\"scope.stop\" is given twice", "Here \"end\" is another spelling of \"stop\".",
+                        "Keep one of them.");
   if (stop || end) spec_.scope.stop = value_of(stop ? *stop : *end);
   if (const Node *range = given(scope, "date_range")) read_date_range(*range);
   if (const Node *exclude = given(scope, "exclude")) spec_.scope.exclude = exclude->values();
   if (const Node *zone = given(scope, "time_zone")) spec_.scope.time_zone = text_of(*zone);
   for (const char *key : {"estimated_rows", "estimated_duration"})
     if (const Node *node = given(scope, key))
-      note("scope." + std::string(key) + " (" + node->text() + ") is kept for the record; the plan makes its own estimate.");
+      note("scope." + std::string(key) + " (" + node->text() +
+           ") is kept for the record; the plan makes its own estimate.");
 }
 
 void Interpreter::read_date_range(const Node &range) {
   const std::string hint = "Write it as {start: 2023-01-01, end: 2024-01-01}.";
   if (spec_.scope.start || spec_.scope.stop)
-    throw contradictory("the scope is given twice", "It has both \"date_range\" and \"start\" or \"stop\".", "Keep one of them.");
+    throw contradictory("the scope is given twice", "It has both \"date_range\" and \"start\" or \"stop\".",
+                        "Keep one of them.");
   if (range.kind == Node::Kind::sequence) {
     if (range.items.size() != 2) throw invalid_value(range, "a list of two values, start and end", hint);
     spec_.scope.start = value_of(range.items[0]);
@@ -215,7 +221,9 @@ void Interpreter::read_date_range(const Node &range) {
   const Node *start = given(&range, "start");
   const Node *stop = given(&range, "stop");
   const Node *end = given(&range, "end");
-  if (stop && end) throw contradictory("\"scope.date_range.stop\" is given twice", "Here \"end\" is another spelling of \"stop\".", "Keep one of them.");
+  if (stop && end)
+    throw contradictory("\"scope.date_range.stop\" is given twice", "Here \"end\" is another spelling of \"stop\".",
+                        "Keep one of them.");
   if (start) spec_.scope.start = value_of(*start);
   if (stop || end) spec_.scope.stop = value_of(stop ? *stop : *end);
 }
@@ -225,7 +233,8 @@ void Interpreter::read_transform() {
   if (const Node *set = given(transform, "set")) read_set(*set);
   read_text(transform, "join", spec_.transform.join);
   if (const Node *columns = given(transform, "add_columns")) {
-    if (columns->kind != Node::Kind::mapping) throw invalid_value(*columns, "a mapping of column to type", "Write it as {customer_tier: text}.");
+    if (columns->kind != Node::Kind::mapping)
+      throw invalid_value(*columns, "a mapping of column to type", "Write it as {customer_tier: text}.");
     for (const auto &[column, type] : columns->entries) spec_.transform.add_columns.emplace_back(column, text_of(type));
   }
   read_boolean(transform, "preserve_existing", spec_.transform.preserve_existing);
@@ -250,7 +259,8 @@ void Interpreter::read_sources(const Node &sources) {
     require_known_keys(item, "transform.sources");
   }
   if (!sources.items.empty())
-    throw not_in_this_version(sources, "Remove it, and retry the chunks concerned after the source tables have changed.");
+    throw not_in_this_version(sources,
+                              "Remove it, and retry the chunks concerned after the source tables have changed.");
 }
 
 void Interpreter::read_strategy() {
@@ -273,7 +283,8 @@ void Interpreter::read_strategy() {
   strategy.newest_first = order == "newest_first";
   if (const Node *key = given(section, "key")) {
     strategy.key = key->texts();
-    if (strategy.key.empty()) throw invalid_value(*key, "a column or a list of columns", "Leave it out for the primary key.");
+    if (strategy.key.empty())
+      throw invalid_value(*key, "a column or a list of columns", "Leave it out for the primary key.");
   }
   read_duration(section, "batch_target", strategy.batch_target);
   if (const Node *grain = given(section, "grain")) strategy.grain = value_of(*grain);
@@ -282,7 +293,8 @@ void Interpreter::read_strategy() {
   if (given(section, "preserve_existing")) {
     const Node *transform = given(&spec_.document, "transform");
     if (given(transform, "preserve_existing"))
-      throw contradictory("\"transform.preserve_existing\" is given twice", "It stands under \"strategy\" as well.", "Keep one of them.");
+      throw contradictory("\"transform.preserve_existing\" is given twice", "It stands under \"strategy\" as well.",
+                          "Keep one of them.");
     read_boolean(section, "preserve_existing", spec_.transform.preserve_existing);
   }
 }
@@ -292,7 +304,8 @@ void Interpreter::read_strategy() {
 void Interpreter::read_chunk_by(const Node &node) {
   static const std::vector<std::string> words = {"hour", "day", "week", "month", "quarter", "year", "blocks"};
   std::string text = value_of(node);
-  const bool word = std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalpha(c) || c == '_' || c == '-'; });
+  const bool word =
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalpha(c) || c == '_' || c == '-'; });
   if (word) {
     std::string folded = text;
     for (char &c : folded) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -311,7 +324,8 @@ void Interpreter::read_publish() {
   const Node *section = open_section(&spec_.document, "publish", "publish");
   read_boolean(section, "auto", publish.automatic);
   if (publish.automatic)
-    throw not_in_this_version(*section->find("auto"), "Leave it out and call backfill_publish when the audit has passed.");
+    throw not_in_this_version(*section->find("auto"),
+                              "Leave it out and call backfill_publish when the audit has passed.");
   read_duration(section, "lock_timeout", publish.lock_timeout);
   const Milliseconds at_least = publish.lock_timeout;
   if (!given(section, "max_lock")) publish.max_lock = std::max(publish.max_lock, at_least);
@@ -330,18 +344,22 @@ void Interpreter::read_later_features() {
   if (const Node *throttle = open_section(top, "throttle", "throttle"))
     for (const auto &[key, node] : throttle->entries) {
       if (node.is_null() || (node.kind == Node::Kind::sequence && node.items.empty())) continue;
-      throw not_in_this_version(node, "Remove it; to go easy on the server lower strategy.parallelism, or run and pause by hand.");
+      throw not_in_this_version(
+          node, "Remove it; to go easy on the server lower strategy.parallelism, or run and pause by hand.");
     }
   if (const Node *server = given(top, "read_from"))
     throw not_in_this_version(*server, "Remove it; the work then reads from this server.");
   if (const Node *downstream = given(top, "downstream")) {
-    if (downstream->kind != Node::Kind::sequence) throw invalid_value(*downstream, "a list of {name, refresh, depends_on, cron_job}");
+    if (downstream->kind != Node::Kind::sequence)
+      throw invalid_value(*downstream, "a list of {name, refresh, depends_on, cron_job}");
     for (const Node &item : downstream->items) {
-      if (item.kind != Node::Kind::mapping) throw invalid_value(item, "a mapping {name, refresh, depends_on, cron_job}");
+      if (item.kind != Node::Kind::mapping)
+        throw invalid_value(item, "a mapping {name, refresh, depends_on, cron_job}");
       require_known_keys(item, "downstream");
     }
     if (!downstream->items.empty())
-      throw not_in_this_version(*downstream, "Remove it, and refresh what depends on the table after backfill_publish.");
+      throw not_in_this_version(*downstream,
+                                "Remove it, and refresh what depends on the table after backfill_publish.");
   }
 }
 
@@ -364,7 +382,8 @@ void Interpreter::read_for_the_record() {
   if (const Node *rollback = open_section(top, "rollback", "rollback"))
     for (const auto &[key, node] : rollback->entries) {
       if (node.is_null()) continue;
-      note(node.path + " (" + node.text() + ") is kept for the record; backfill_rollback swaps the archived table back.");
+      note(node.path + " (" + node.text() +
+           ") is kept for the record; backfill_rollback swaps the archived table back.");
     }
 }
 
@@ -454,7 +473,8 @@ void demand_parameters(const Node &item, const CheckWord &word) {
                 "It needs " + std::string(one ? "" : "at least one of ") + listed(alternatives) + ".");
   }
   if (given(&item, "column") && given(&item, "columns"))
-    throw contradictory("\"" + item.path + ".columns\" is given twice", "Here \"column\" is another spelling of \"columns\".", "Keep one of them.");
+    throw contradictory("\"" + item.path + ".columns\" is given twice",
+                        "Here \"column\" is another spelling of \"columns\".", "Keep one of them.");
 }
 
 void validate_common(const Node &item) {
@@ -491,7 +511,8 @@ std::string free_name(const std::string &wanted, const std::set<std::string> &ta
 
 void Interpreter::read_checks(const Node *list, std::vector<CheckSpec> &into) {
   if (!list) return;
-  if (list->kind != Node::Kind::sequence) throw invalid_value(*list, "a list of checks", "Write it as [unique, {check: not_null, columns: [a]}].");
+  if (list->kind != Node::Kind::sequence)
+    throw invalid_value(*list, "a list of checks", "Write it as [unique, {check: not_null, columns: [a]}].");
   std::set<std::string> names;
   for (const CheckSpec &check : into) names.insert(check.name);
   for (const Node &item : list->items) {
@@ -517,7 +538,8 @@ void Interpreter::read_checks(const Node *list, std::vector<CheckSpec> &into) {
       require_backfill_name(*name);
       check.name = name->text();
       if (names.contains(check.name))
-        throw contradictory("check name \"" + check.name + "\" is given twice", "Checks are waived by name.", "Give each its own name.");
+        throw contradictory("check name \"" + check.name + "\" is given twice", "Checks are waived by name.",
+                            "Give each its own name.");
     } else {
       check.name = free_name(default_name(check.args, check.check), names);
     }
@@ -545,8 +567,8 @@ void Interpreter::demand_whole_transform() const {
                 "It needs exactly one of \"transform.set\" and \"transform.query\".",
                 "Say how rows are computed: transform: {set: {column: \"expression\"}}.");
   if (!transform.set.empty() && !transform.query.empty())
-    throw contradictory("the spec has two transforms", "It needs exactly one of \"transform.set\" and \"transform.query\".",
-                        "Remove one of them.");
+    throw contradictory("the spec has two transforms",
+                        "It needs exactly one of \"transform.set\" and \"transform.query\".", "Remove one of them.");
   if (!transform.is_query()) return;
   const char *only_with_set = !transform.join.empty()          ? "join"
                               : transform.preserve_existing    ? "preserve_existing"
@@ -565,7 +587,8 @@ void Interpreter::demand_whole_scope() const {
   const bool blocks = spec_.strategy.chunk_by == "blocks";
   if (!scope.start && !blocks)
     throw missing("scope.start", hint + " To recompute the whole table say strategy: {chunk_by: blocks}.");
-  if (scope.start && scope.column.empty()) throw missing("scope.column", "Name the column that start and stop are about.");
+  if (scope.start && scope.column.empty())
+    throw missing("scope.column", "Name the column that start and stop are about.");
   if (!scope.start && !scope.exclude.empty())
     throw contradictory("\"scope.exclude\" goes only with \"scope.start\" and \"scope.stop\"",
                         "Without them the scope is the whole table.", hint);
@@ -590,7 +613,8 @@ Node unwrap_spec(const Node &document) {
   }
   Node inner = outer ? *outer : document;
   if (inner.is_null())
-    throw Error(sqlstate::invalid_parameter_value, "the spec is empty", {}, "Give at least a name, a scope and a transform.");
+    throw Error(sqlstate::invalid_parameter_value, "the spec is empty", {},
+                "Give at least a name, a scope and a transform.");
   if (inner.kind != Node::Kind::mapping) {
     inner.path.clear();
     throw invalid_value(inner, "a mapping of keys", "Write name: ..., scope: {...}, transform: {...}.");

@@ -20,9 +20,9 @@ namespace backfill {
 using Milliseconds = std::int64_t;
 
 struct Scope {
-  std::string table;                     // as written, possibly schema-qualified and quoted
-  std::string column;                    // the chunk column; may be empty only where the table has no scope (blocks)
-  std::optional<std::string> start;      // text of the column's type; half-open [start, stop)
+  std::string table;                 // as written, possibly schema-qualified and quoted
+  std::string column;                // the chunk column; may be empty only where the table has no scope (blocks)
+  std::optional<std::string> start;  // text of the column's type; half-open [start, stop)
   std::optional<std::string> stop;
   std::vector<std::string> exclude;      // a date, timestamp or key each
   std::optional<std::string> time_zone;  // where calendar chunks begin; default the session's
@@ -38,39 +38,39 @@ struct Transform {
   std::string join;                                              // text between the live table and WHERE
   std::vector<std::pair<std::string, std::string>> add_columns;  // column -> SQL type
   bool preserve_existing = false;
-  std::string query;    // the other kind of transform: one SELECT
-  std::string dedupe;   // ORDER BY list
+  std::string query;   // the other kind of transform: one SELECT
+  std::string dedupe;  // ORDER BY list
   std::vector<Source> sources;
   bool is_query() const { return !query.empty(); }
 };
 
 struct Strategy {
-  std::string type = "auto";             // auto swap partition merge
-  std::string chunk_by;                  // hour day week month quarter year, an interval, an integer, blocks; "" = planner's choice
+  std::string type = "auto";  // auto swap partition merge
+  std::string chunk_by;  // hour day week month quarter year, an interval, an integer, blocks; "" = planner's choice
   std::optional<std::int64_t> chunk_size;  // rows
   int parallelism = 2;
   bool newest_first = false;
-  std::vector<std::string> key;          // empty: the primary key
+  std::vector<std::string> key;  // empty: the primary key
   Milliseconds batch_target = 1000;
-  std::optional<std::string> grain;      // interval or integer: a query may be split at multiples of it
+  std::optional<std::string> grain;  // interval or integer: a query may be split at multiples of it
   Milliseconds chunk_timeout = 3600 * 1000;
   int retries = 3;
 };
 
 struct CheckSpec {
-  std::string check;   // the vocabulary word: unique, not_null ...
-  std::string name;    // unique in its list; default: the word and its columns, as in not_null(a, b)
+  std::string check;               // the vocabulary word: unique, not_null ...
+  std::string name;                // unique in its list; default: the word and its columns, as in not_null(a, b)
   std::string severity = "error";  // warn | error
-  Node args;           // a mapping always (of a bare word: {check: word}), for the check's own parameters;
-                       // keys known, required ones given, thresholds parse; path kept for errors
+  Node args;                       // a mapping always (of a bare word: {check: word}), for the check's own parameters;
+                                   // keys known, required ones given, thresholds parse; path kept for errors
 };
 
 struct Publish {
   bool automatic = false;
   Milliseconds lock_timeout = 200;
-  Milliseconds max_lock = 500;           // never less than lock_timeout
+  Milliseconds max_lock = 500;  // never less than lock_timeout
   Milliseconds give_up_after = 10 * 60 * 1000;
-  std::string old_snapshots = "wait";    // wait | refuse
+  std::string old_snapshots = "wait";  // wait | refuse
 };
 
 struct Spec {
@@ -80,10 +80,10 @@ struct Spec {
   Strategy strategy;
   std::vector<CheckSpec> pre_checks, checks;
   Publish publish;
-  std::string retention = "14 days";     // interval
-  std::vector<std::string> notes;        // keys accepted for the record but without effect here: told in the plan as warnings
-  Node document;                         // the whole, without the outer `backfill:`; to_json(document) is what the
-                                         // catalog stores, and interprets to this very spec again
+  std::string retention = "14 days";  // interval
+  std::vector<std::string> notes;  // keys accepted for the record but without effect here: told in the plan as warnings
+  Node document;                   // the whole, without the outer `backfill:`; to_json(document) is what the
+                                   // catalog stores, and interprets to this very spec again
 };
 
 // Parses YAML or JSON text.  Errors: 22P02 malformed, 22023 invalid value or unknown key,

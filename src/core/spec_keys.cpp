@@ -14,10 +14,9 @@ struct Section {
 
 const std::vector<Section> &sections() {
   static const std::vector<Section> table = {
-      {"",
-       {"name", "description", "created", "requested_by", "owner", "reason", "success_criteria", "scope", "transform",
-        "strategy", "throttle", "read_from", "pre_checks", "checks", "post_checks", "downstream", "publish", "retention",
-        "monitoring", "execution", "rollback"}},
+      {"", {"name",        "description", "created",  "requested_by", "owner",      "reason",     "success_criteria",
+            "scope",       "transform",   "strategy", "throttle",     "read_from",  "pre_checks", "checks",
+            "post_checks", "downstream",  "publish",  "retention",    "monitoring", "execution",  "rollback"}},
       {"scope",
        {"table", "column", "start", "stop", "end", "date_range", "exclude", "time_zone", "estimated_rows",
         "estimated_duration"}},
@@ -40,8 +39,8 @@ const std::vector<Section> &sections() {
   return table;
 }
 
-constexpr const char *common_parameters[] = {"check",   "name",   "description", "severity",       "warn_if", "error_if",
-                                             "where",   "scope",  "against",     "store_failures", "sample",  "limit"};
+constexpr const char *common_parameters[] = {"check", "name",  "description", "severity",       "warn_if", "error_if",
+                                             "where", "scope", "against",     "store_failures", "sample",  "limit"};
 
 const std::vector<CheckWord> &vocabulary() {
   static const std::vector<CheckWord> table = {

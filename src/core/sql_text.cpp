@@ -18,7 +18,9 @@ std::string quote_with(std::string_view text, char quote) {
   return out + quote;
 }
 
-bool starts_word(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || static_cast<unsigned char>(c) >= 0x80; }
+bool starts_word(char c) {
+  return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+}
 bool continues_word(char c) { return starts_word(c) || std::isdigit(static_cast<unsigned char>(c)); }
 bool in_identifier(char c) { return continues_word(c) || c == '$'; }
 
@@ -90,7 +92,8 @@ std::string_view placeholder_at(std::string_view sql, std::size_t at) {
   if (sql[at] != ':' || at + 1 >= sql.size() || !starts_word(sql[at + 1])) return {};
   if (at > 0) {
     const char before = sql[at - 1];
-    if (in_identifier(before) || before == ':' || before == '\'' || before == '"' || before == ')' || before == ']') return {};
+    if (in_identifier(before) || before == ':' || before == '\'' || before == '"' || before == ')' || before == ']')
+      return {};
   }
   std::size_t end = at + 1;
   while (end < sql.size() && in_identifier(sql[end])) ++end;

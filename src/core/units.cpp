@@ -28,7 +28,7 @@ struct Cursor {
     rest.remove_prefix(1);
     return true;
   }
-  std::string word();                    // letters, in lower case; may be empty
+  std::string word();  // letters, in lower case; may be empty
   std::optional<double> number(bool exponent);
 };
 
@@ -53,8 +53,8 @@ std::optional<double> Cursor::number(bool exponent) {
     if (rest[at] != '_') digits += rest[at];
     ++at;
   }
-  if (at < rest.size() && rest[at] == '.' && digit_at(at + 1))
-    do digits += rest[at++];
+  if (at < rest.size() && rest[at] == '.' && digit_at(at + 1)) do
+      digits += rest[at++];
     while (digit_at(at));
   if (exponent && at < rest.size() && (rest[at] == 'e' || rest[at] == 'E')) {
     const std::size_t sign = at + 1 < rest.size() && (rest[at + 1] == '-' || rest[at + 1] == '+') ? 1 : 0;
@@ -85,21 +85,26 @@ std::optional<double> factor_of(const std::array<std::pair<const char *, double>
 }
 
 constexpr double second = 1000, minute = 60 * second, hour = 60 * minute, day = 24 * hour, week = 7 * day;
-constexpr std::array<std::pair<const char *, double>, 26> duration_units{{
-    {"ms", 1}, {"msec", 1}, {"msecs", 1}, {"millisecond", 1}, {"milliseconds", 1},
-    {"s", second}, {"sec", second}, {"secs", second}, {"second", second}, {"seconds", second},
-    {"m", minute}, {"min", minute}, {"mins", minute}, {"minute", minute}, {"minutes", minute},
-    {"h", hour}, {"hr", hour}, {"hrs", hour}, {"hour", hour}, {"hours", hour},
-    {"d", day}, {"day", day}, {"days", day},
-    {"w", week}, {"week", week}, {"weeks", week}}};
+constexpr std::array<std::pair<const char *, double>, 26> duration_units{
+    {{"ms", 1},      {"msec", 1},     {"msecs", 1},     {"millisecond", 1}, {"milliseconds", 1},
+     {"s", second},  {"sec", second}, {"secs", second}, {"second", second}, {"seconds", second},
+     {"m", minute},  {"min", minute}, {"mins", minute}, {"minute", minute}, {"minutes", minute},
+     {"h", hour},    {"hr", hour},    {"hrs", hour},    {"hour", hour},     {"hours", hour},
+     {"d", day},     {"day", day},    {"days", day},    {"w", week},        {"week", week},
+     {"weeks", week}}};
 
 constexpr double kilo = 1024;
-constexpr std::array<std::pair<const char *, double>, 11> size_units{{
-    {"", 1}, {"b", 1}, {"bytes", 1},
-    {"kb", kilo}, {"kib", kilo},
-    {"mb", kilo * kilo}, {"mib", kilo * kilo},
-    {"gb", kilo * kilo * kilo}, {"gib", kilo * kilo * kilo},
-    {"tb", kilo * kilo * kilo * kilo}, {"tib", kilo * kilo * kilo * kilo}}};
+constexpr std::array<std::pair<const char *, double>, 11> size_units{{{"", 1},
+                                                                      {"b", 1},
+                                                                      {"bytes", 1},
+                                                                      {"kb", kilo},
+                                                                      {"kib", kilo},
+                                                                      {"mb", kilo *kilo},
+                                                                      {"mib", kilo *kilo},
+                                                                      {"gb", kilo *kilo *kilo},
+                                                                      {"gib", kilo *kilo *kilo},
+                                                                      {"tb", kilo *kilo *kilo *kilo},
+                                                                      {"tib", kilo *kilo *kilo *kilo}}};
 
 constexpr std::array<std::pair<const char *, double>, 5> count_units{
     {{"", 1}, {"k", 1e3}, {"m", 1e6}, {"b", 1e9}, {"bn", 1e9}}};

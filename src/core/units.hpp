@@ -27,9 +27,9 @@ std::optional<double> parse_percent(std::string_view text);
 // "-1.5", "500_000", "1e3".
 std::optional<double> parse_number(std::string_view text);
 
-std::string format_count(std::int64_t count);    // 5200000 -> "5,200,000"
-std::string format_bytes(std::int64_t bytes);    // 1610612736 -> "1.5 GB"; three significant digits
-std::string format_duration(double seconds);     // "120ms" "4.2s" "42s" "3m 20s" "18m" "2h 5m" "3d 4h"; "-" if not finite
-std::string format_percent(double percent);      // 2.0 -> "2%", 12.345 -> "12.35%"
+std::string format_count(std::int64_t count);  // 5200000 -> "5,200,000"
+std::string format_bytes(std::int64_t bytes);  // 1610612736 -> "1.5 GB"; three significant digits
+std::string format_duration(double seconds);   // "120ms" "4.2s" "42s" "3m 20s" "18m" "2h 5m" "3d 4h"; "-" if not finite
+std::string format_percent(double percent);    // 2.0 -> "2%", 12.345 -> "12.35%"
 
 }  // namespace backfill

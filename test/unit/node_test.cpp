@@ -36,8 +36,7 @@ INSTANTIATE_TEST_SUITE_P(
                     ScalarCase{"1__0", Kind::string, "1__0"}, ScalarCase{"1_", Kind::string, "1_"},
                     ScalarCase{"1.", Kind::string, "1."}, ScalarCase{".5", Kind::string, ".5"},
                     ScalarCase{"1e", Kind::string, "1e"}, ScalarCase{"0x10", Kind::string, "0x10"},
-                    ScalarCase{".nan", Kind::string, ".nan"},
-                    ScalarCase{"2023-01-01", Kind::string, "2023-01-01"},
+                    ScalarCase{".nan", Kind::string, ".nan"}, ScalarCase{"2023-01-01", Kind::string, "2023-01-01"},
                     ScalarCase{"12:30:00", Kind::string, "12:30:00"},
                     ScalarCase{"~500_000 rows", Kind::string, "~500_000 rows"},
                     ScalarCase{"a::text", Kind::string, "a::text"}, ScalarCase{"''", Kind::string, ""}));
@@ -78,31 +77,31 @@ TEST_P(Malformed, IsRefused) {
 
 INSTANTIATE_TEST_SUITE_P(
     Node, Malformed,
-    testing::Values(
-        MalformedCase{"open list", "a: [b", "22P02", "Line 2, column 1"},
-        MalformedCase{"two colons", "a: b\nc: d: e\n", "22P02", "Line 2, column 5"},
-        MalformedCase{"tab", "a:\n\tb: 1\n", "22P02", "Line 2, column 1"},
-        MalformedCase{"open quote", "a: \"b", "22P02", "Line 1, column 6"},
-        MalformedCase{"control", std::string("a: 1\nb: \x01"), "22P02", "Line 2, column 4"},
-        MalformedCase{"nul", std::string("a: \0", 4), "22P02", "control characters"},
-        MalformedCase{"escaped nul", R"({"a": "x\u0000y"})", "22P02", "NUL"},
-        MalformedCase{"lone surrogate", R"({"a": "\ud83d"})", "22P02", "escape code"},
-        MalformedCase{"two documents", "a: 1\n---\nb: 2\n", "22P02", "second document"},
-        MalformedCase{"duplicate", "a: 1\nb: 2\na: 3\n", "22P02", "Line 3, column 1: key \"a\" is given twice"},
-        MalformedCase{"duplicate json", R"({"a": 1, "a": 1})", "22P02", "given twice"},
-        MalformedCase{"list as key", "[a, b]: c\n", "22P02", "a key must be text"},
-        MalformedCase{"unknown alias", "a: *b\n", "22P02", "refers to no finished anchor"},
-        MalformedCase{"alias of itself", "a: &a [*a]\n", "22P02", "refers to no finished anchor"},
-        MalformedCase{"tag", "a: !ruby/object x\n", "22P02", "is not supported"},
-        MalformedCase{"latin-1", "a: caf\xe9\n", "22021", "offset 6"},
-        MalformedCase{"overlong", "a: \xc0\xaf\n", "22021", "offset 3"},
-        MalformedCase{"surrogate", "a: \xed\xa0\x80\n", "22021", "offset 3"},
-        MalformedCase{"cut off", "a: \xe2\x82", "22021", "offset 3"},
-        MalformedCase{"deep", nested(33), "54000", "more than 32 levels"},
-        MalformedCase{"very deep", nested(100000), "54000", "more than 32 levels"},
-        MalformedCase{"long", std::string(1024 * 1024 + 1, ' '), "54000", "1048577 bytes"},
-        MalformedCase{"exploding aliases", exploding_aliases("x"), "54000", "With aliases expanded"},
-        MalformedCase{"repeated text", repeated_text(), "54000", "With aliases expanded"}),
+    testing::Values(MalformedCase{"open list", "a: [b", "22P02", "Line 2, column 1"},
+                    MalformedCase{"two colons", "a: b\nc: d: e\n", "22P02", "Line 2, column 5"},
+                    MalformedCase{"tab", "a:\n\tb: 1\n", "22P02", "Line 2, column 1"},
+                    MalformedCase{"open quote", "a: \"b", "22P02", "Line 1, column 6"},
+                    MalformedCase{"control", std::string("a: 1\nb: \x01"), "22P02", "Line 2, column 4"},
+                    MalformedCase{"nul", std::string("a: \0", 4), "22P02", "control characters"},
+                    MalformedCase{"escaped nul", R"({"a": "x\u0000y"})", "22P02", "NUL"},
+                    MalformedCase{"lone surrogate", R"({"a": "\ud83d"})", "22P02", "escape code"},
+                    MalformedCase{"two documents", "a: 1\n---\nb: 2\n", "22P02", "second document"},
+                    MalformedCase{"duplicate", "a: 1\nb: 2\na: 3\n", "22P02",
+                                  "Line 3, column 1: key \"a\" is given twice"},
+                    MalformedCase{"duplicate json", R"({"a": 1, "a": 1})", "22P02", "given twice"},
+                    MalformedCase{"list as key", "[a, b]: c\n", "22P02", "a key must be text"},
+                    MalformedCase{"unknown alias", "a: *b\n", "22P02", "refers to no finished anchor"},
+                    MalformedCase{"alias of itself", "a: &a [*a]\n", "22P02", "refers to no finished anchor"},
+                    MalformedCase{"tag", "a: !ruby/object x\n", "22P02", "is not supported"},
+                    MalformedCase{"latin-1", "a: caf\xe9\n", "22021", "offset 6"},
+                    MalformedCase{"overlong", "a: \xc0\xaf\n", "22021", "offset 3"},
+                    MalformedCase{"surrogate", "a: \xed\xa0\x80\n", "22021", "offset 3"},
+                    MalformedCase{"cut off", "a: \xe2\x82", "22021", "offset 3"},
+                    MalformedCase{"deep", nested(33), "54000", "more than 32 levels"},
+                    MalformedCase{"very deep", nested(100000), "54000", "more than 32 levels"},
+                    MalformedCase{"long", std::string(1024 * 1024 + 1, ' '), "54000", "1048577 bytes"},
+                    MalformedCase{"exploding aliases", exploding_aliases("x"), "54000", "With aliases expanded"},
+                    MalformedCase{"repeated text", repeated_text(), "54000", "With aliases expanded"}),
     [](const auto &info) {
       std::string name = info.param.label;
       for (char &c : name)
@@ -152,8 +151,9 @@ TEST(Node, WritesJson) {
   node.put("l", Node::of_strings({"1", "2"}));
   node.put("i", Node::of_number(-5));
   node.put("z", Node());
-  EXPECT_EQ(to_json(node), "{\"q\\\"\\\\\": \"line\\nfeed\\ttab\\r\\b\\f\\u0001 'single' é\", \"n\": 1000, \"b\": false, "
-                           "\"l\": [\"1\", \"2\"], \"i\": -5, \"z\": null}");
+  EXPECT_EQ(to_json(node),
+            "{\"q\\\"\\\\\": \"line\\nfeed\\ttab\\r\\b\\f\\u0001 'single' é\", \"n\": 1000, \"b\": false, "
+            "\"l\": [\"1\", \"2\"], \"i\": -5, \"z\": null}");
   EXPECT_EQ(to_json(parse_document(to_json(node))), to_json(node));
 }
 

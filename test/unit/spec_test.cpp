@@ -12,14 +12,16 @@ namespace {
 
 // The smallest spec, with more laid over it.
 Node with(const std::string &fragment) {
-  const Node base = parse_document("{name: x, scope: {table: t, column: c, start: 1, stop: 9}, transform: {set: {a: b + 1}}}");
+  const Node base =
+      parse_document("{name: x, scope: {table: t, column: c, start: 1, stop: 9}, transform: {set: {a: b + 1}}}");
   return overlay(base, parse_document(fragment));
 }
 
 Spec spec_with(const std::string &fragment) { return interpret_spec(with(fragment)); }
 
 bool mentions(const std::vector<std::string> &notes, const std::string &part) {
-  return std::any_of(notes.begin(), notes.end(), [&](const std::string &note) { return note.find(part) != std::string::npos; });
+  return std::any_of(notes.begin(), notes.end(),
+                     [&](const std::string &note) { return note.find(part) != std::string::npos; });
 }
 
 TEST(Spec, DefaultsOfTheSmallest) {
@@ -181,9 +183,10 @@ TEST(Spec, ReadsTheAgentsConfiguration) {
   ASSERT_EQ(spec.checks.size(), 2u);
   EXPECT_EQ(spec.checks[0].name, "not_null(customer_tier)");
   EXPECT_EQ(spec.checks[1].check, "row_count_delta");
-  for (const char *part : {"created (2024-01-15)", "scope.estimated_rows", "scope.estimated_duration", "execution.chunks",
-                           "rollback.strategy", "rollback.backup_location", "monitoring.progress_webhook",
-                           "monitoring.update_frequency", "\"distribution\" at execution.post_checks[2]", "incremental"})
+  for (const char *part :
+       {"created (2024-01-15)", "scope.estimated_rows", "scope.estimated_duration", "execution.chunks",
+        "rollback.strategy", "rollback.backup_location", "monitoring.progress_webhook", "monitoring.update_frequency",
+        "\"distribution\" at execution.post_checks[2]", "incremental"})
     EXPECT_TRUE(mentions(spec.notes, part)) << part;
 }
 
@@ -201,7 +204,9 @@ TEST(Spec, StoredDocumentReadsTheSame) {
 }
 
 TEST(Spec, NamesThatLookLikeNumbersStayText) {
-  const Spec spec = spec_with("{name: 2024_01, strategy: {key: [1_0]}, transform: {set: {name: 1_000}}, checks: [{check: accepted_range, column: 1_0, min: 1_000}]}");
+  const Spec spec = spec_with(
+      "{name: 2024_01, strategy: {key: [1_0]}, transform: {set: {name: 1_000}}, checks: [{check: accepted_range, "
+      "column: 1_0, min: 1_000}]}");
   EXPECT_EQ(spec.name, "2024_01");
   EXPECT_EQ(spec.strategy.key, std::vector<std::string>{"1_0"});
   const Spec again = parse_spec(to_json(spec.document));
@@ -220,13 +225,16 @@ TEST(Spec, TheOuterKeyIsOptionalAndPathsDoNotName) {
 }
 
 TEST(Spec, NullCountsAsAbsent) {
-  const Spec spec = spec_with("{throttle: {rows_per_second: , windows: }, read_from: , retention: , strategy: , checks: , publish: {auto: }, downstream: []}");
+  const Spec spec = spec_with(
+      "{throttle: {rows_per_second: , windows: }, read_from: , retention: , strategy: , checks: , publish: {auto: }, "
+      "downstream: []}");
   EXPECT_EQ(spec.retention, "14 days");
   EXPECT_EQ(spec.strategy.parallelism, 2);
 }
 
 TEST(Spec, WholeTableByBlocks) {
-  const Spec spec = interpret_spec(parse_document("{name: x, scope: {table: t}, transform: {set: {a: '1'}}, strategy: {chunk_by: blocks}}"));
+  const Spec spec = interpret_spec(
+      parse_document("{name: x, scope: {table: t}, transform: {set: {a: '1'}}, strategy: {chunk_by: blocks}}"));
   EXPECT_FALSE(spec.scope.start);
   EXPECT_EQ(spec.scope.column, "");
 }
@@ -236,13 +244,13 @@ TEST(Spec, ChunkByTakesIntervalsAndWidths) {
   EXPECT_EQ(spec_with("{strategy: {chunk_by: 100_000}}").strategy.chunk_by, "100000");
 }
 
-TEST(Spec, MaxLockFollowsLockTimeout) {
-  EXPECT_EQ(spec_with("{publish: {lock_timeout: 1s}}").publish.max_lock, 1000);
-}
+TEST(Spec, MaxLockFollowsLockTimeout) { EXPECT_EQ(spec_with("{publish: {lock_timeout: 1s}}").publish.max_lock, 1000); }
 
 TEST(Spec, DefaultCheckNamesAreUnique) {
-  const Spec spec = spec_with("{checks: [{check: expression, sql: a > 0}, {check: expression, sql: b > 0}, {check: expression, sql: c > 0, name: third}], "
-                              "post_checks: [{check: expression, sql: d}]}");
+  const Spec spec = spec_with(
+      "{checks: [{check: expression, sql: a > 0}, {check: expression, sql: b > 0}, {check: expression, sql: c > 0, "
+      "name: third}], "
+      "post_checks: [{check: expression, sql: d}]}");
   ASSERT_EQ(spec.checks.size(), 4u);
   EXPECT_EQ(spec.checks[0].name, "expression");
   EXPECT_EQ(spec.checks[1].name, "expression #2");
@@ -297,19 +305,24 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"{scope: {strat: 1}}", "22023", "unknown key \"scope.strat\"", "Did you mean \"start\"?"},
         BadCase{"{scope: {set: {}}}", "22023", "unknown key \"scope.set\"", "Did you mean \"transform.set\"?"},
         BadCase{"{scope: {date_range: {from: 1}}}", "22023", "the scope is given twice", "Keep one of them."},
-        BadCase{"{scope: {start: , stop: , date_range: {strat: 1, end: 2}}}", "22023", "unknown key \"scope.date_range.strat\"", "\"start\""},
+        BadCase{"{scope: {start: , stop: , date_range: {strat: 1, end: 2}}}", "22023",
+                "unknown key \"scope.date_range.strat\"", "\"start\""},
         BadCase{"{transform: {add-columns: {}}}", "22023", "unknown key \"transform.add-columns\"", "\"add_columns\""},
-        BadCase{"{transform: {sources: [{tables: x}]}}", "22023", "unknown key \"transform.sources[0].tables\"", "\"table\""},
+        BadCase{"{transform: {sources: [{tables: x}]}}", "22023", "unknown key \"transform.sources[0].tables\"",
+                "\"table\""},
         BadCase{"{strategy: {chunksize: 5}}", "22023", "unknown key \"strategy.chunksize\"", "\"chunk_size\""},
-        BadCase{"{strategy: {zzzzzzzzzzzz: 5}}", "22023", "unknown key \"strategy.zzzzzzzzzzzz\"", "Known keys here are \"type\""},
-        BadCase{"{throttle: {rows_per_sec: }}", "22023", "unknown key \"throttle.rows_per_sec\"", "\"rows_per_second\""},
+        BadCase{"{strategy: {zzzzzzzzzzzz: 5}}", "22023", "unknown key \"strategy.zzzzzzzzzzzz\"",
+                "Known keys here are \"type\""},
+        BadCase{"{throttle: {rows_per_sec: }}", "22023", "unknown key \"throttle.rows_per_sec\"",
+                "\"rows_per_second\""},
         BadCase{"{publish: {lock_timeuot: 1s}}", "22023", "unknown key \"publish.lock_timeuot\"", "\"lock_timeout\""},
         BadCase{"{downstream: [{nam: a}]}", "22023", "unknown key \"downstream[0].nam\"", "\"name\""},
         BadCase{"{monitoring: {webhook: a}}", "22023", "unknown key \"monitoring.webhook\"", "\"progress_webhook\""},
         BadCase{"{execution: {checks: []}}", "22023", "unknown key \"execution.checks\"", "\"checks\""},
         BadCase{"{execution: {chunks: [{idd: a}]}}", "22023", "unknown key \"execution.chunks[0].idd\"", "\"id\""},
         BadCase{"{rollback: {strategi: a}}", "22023", "unknown key \"rollback.strategi\"", "\"strategy\""},
-        BadCase{"{checks: [{check: not_null, colunms: a}]}", "22023", "unknown key \"checks[0].colunms\"", "\"columns\""},
+        BadCase{"{checks: [{check: not_null, colunms: a}]}", "22023", "unknown key \"checks[0].colunms\"",
+                "\"columns\""},
         BadCase{"{checks: [{check: unique, sql: a}]}", "22023", "unknown key \"checks[0].sql\"", "\"max_percent\""}));
 
 INSTANTIATE_TEST_SUITE_P(
@@ -331,9 +344,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"{scope: {start: , stop: , exclude: [1]}, strategy: {chunk_by: blocks}}", "22023",
                 "\"scope.exclude\" goes only with \"scope.start\" and \"scope.stop\"", "whole table"},
         BadCase{"{scope: {end: 5}}", "22023", "\"scope.stop\" is given twice", "another spelling"},
-        BadCase{"{scope: {start: , stop: , date_range: {start: 1, end: 2, stop: 3}}}", "22023", "\"scope.date_range.stop\" is given twice", "Keep one"},
-        BadCase{"{scope: {start: , stop: , date_range: [1]}}", "22023", "invalid value for \"scope.date_range\"", "two values"},
-        BadCase{"{scope: {start: , stop: , date_range: 2023}}", "22023", "invalid value for \"scope.date_range\"", "a mapping with start and end"},
+        BadCase{"{scope: {start: , stop: , date_range: {start: 1, end: 2, stop: 3}}}", "22023",
+                "\"scope.date_range.stop\" is given twice", "Keep one"},
+        BadCase{"{scope: {start: , stop: , date_range: [1]}}", "22023", "invalid value for \"scope.date_range\"",
+                "two values"},
+        BadCase{"{scope: {start: , stop: , date_range: 2023}}", "22023", "invalid value for \"scope.date_range\"",
+                "a mapping with start and end"},
         BadCase{"{scope: {start: [1]}}", "22023", "invalid value for \"scope.start\"", "single value"},
         BadCase{"{scope: {exclude: {a: b}}}", "22023", "invalid value for \"scope.exclude\"", "list"},
         BadCase{"{transform: {set: }}", "22023", "the spec has no transform", "exactly one"},
@@ -341,67 +357,103 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"{transform: {set: [a]}}", "22023", "invalid value for \"transform.set\"", "column to SQL expression"},
         BadCase{"{transform: {set: {a: ''}}}", "22023", "invalid value for \"transform.set.a\"", "not blank"},
         BadCase{"{transform: {set: {a: {b: c}}}}", "22023", "invalid value for \"transform.set.a\"", "single value"},
-        BadCase{"{transform: {set: , query: q, join: j}}", "22023", "\"transform.join\" goes only with \"transform.set\"", "query"},
-        BadCase{"{transform: {set: , query: q, preserve_existing: on}}", "22023", "\"transform.preserve_existing\" goes only with \"transform.set\"", "query"},
-        BadCase{"{transform: {set: , query: q, add_columns: {a: text}}}", "22023", "\"transform.add_columns\" goes only with \"transform.set\"", "query"},
+        BadCase{"{transform: {set: , query: q, join: j}}", "22023",
+                "\"transform.join\" goes only with \"transform.set\"", "query"},
+        BadCase{"{transform: {set: , query: q, preserve_existing: on}}", "22023",
+                "\"transform.preserve_existing\" goes only with \"transform.set\"", "query"},
+        BadCase{"{transform: {set: , query: q, add_columns: {a: text}}}", "22023",
+                "\"transform.add_columns\" goes only with \"transform.set\"", "query"},
         BadCase{"{transform: {set: , query: '  '}}", "22023", "invalid value for \"transform.query\"", "not blank"},
-        BadCase{"{transform: {preserve_existing: maybe}}", "22023", "invalid value for \"transform.preserve_existing\"", "true or false"},
-        BadCase{"{transform: {preserve_existing: no}, strategy: {preserve_existing: yes}}", "22023", "\"transform.preserve_existing\" is given twice", "strategy"},
-        BadCase{"{transform: {add_columns: [a]}}", "22023", "invalid value for \"transform.add_columns\"", "column to type"},
+        BadCase{"{transform: {preserve_existing: maybe}}", "22023", "invalid value for \"transform.preserve_existing\"",
+                "true or false"},
+        BadCase{"{transform: {preserve_existing: no}, strategy: {preserve_existing: yes}}", "22023",
+                "\"transform.preserve_existing\" is given twice", "strategy"},
+        BadCase{"{transform: {add_columns: [a]}}", "22023", "invalid value for \"transform.add_columns\"",
+                "column to type"},
         BadCase{"{strategy: {type: swop}}", "22023", "invalid value for \"strategy.type\"", "Did you mean \"swap\"?"},
-        BadCase{"{strategy: {chunk_by: mnoth}}", "22023", "invalid value for \"strategy.chunk_by\"", "Did you mean \"month\"?"},
+        BadCase{"{strategy: {chunk_by: mnoth}}", "22023", "invalid value for \"strategy.chunk_by\"",
+                "Did you mean \"month\"?"},
         BadCase{"{strategy: {chunk_size: many}}", "22023", "invalid value for \"strategy.chunk_size\"", "500k"},
         BadCase{"{strategy: {chunk_size: 0}}", "22023", "invalid value for \"strategy.chunk_size\"", "positive"},
         BadCase{"{strategy: {parallelism: 0}}", "22023", "invalid value for \"strategy.parallelism\"", "from 1 to 64"},
         BadCase{"{strategy: {parallelism: 65}}", "22023", "invalid value for \"strategy.parallelism\"", "from 1 to 64"},
-        BadCase{"{strategy: {parallelism: 1.5}}", "22023", "invalid value for \"strategy.parallelism\"", "whole number"},
-        BadCase{"{strategy: {parallelism: 99999999999999999999}}", "22023", "invalid value for \"strategy.parallelism\"", "whole number"},
-        BadCase{"{strategy: {parallelism: many}}", "22023", "invalid value for \"strategy.parallelism\"", "but is \"many\""},
+        BadCase{"{strategy: {parallelism: 1.5}}", "22023", "invalid value for \"strategy.parallelism\"",
+                "whole number"},
+        BadCase{"{strategy: {parallelism: 99999999999999999999}}", "22023",
+                "invalid value for \"strategy.parallelism\"", "whole number"},
+        BadCase{"{strategy: {parallelism: many}}", "22023", "invalid value for \"strategy.parallelism\"",
+                "but is \"many\""},
         BadCase{"{strategy: {retries: 21}}", "22023", "invalid value for \"strategy.retries\"", "from 0 to 20"},
-        BadCase{"{strategy: {order: oldest}}", "22023", "invalid value for \"strategy.order\"", "Did you mean \"oldest_first\"?"},
+        BadCase{"{strategy: {order: oldest}}", "22023", "invalid value for \"strategy.order\"",
+                "Did you mean \"oldest_first\"?"},
         BadCase{"{strategy: {key: []}}", "22023", "invalid value for \"strategy.key\"", "primary key"},
-        BadCase{"{strategy: {batch_target: 1}}", "22023", "invalid value for \"strategy.batch_target\"", "with its unit"},
+        BadCase{"{strategy: {batch_target: 1}}", "22023", "invalid value for \"strategy.batch_target\"",
+                "with its unit"},
         BadCase{"{strategy: {batch_target: 0s}}", "22023", "invalid value for \"strategy.batch_target\"", "positive"},
-        BadCase{"{strategy: {chunk_timeout: 1 month}}", "22023", "invalid value for \"strategy.chunk_timeout\"", "10min"},
-        BadCase{"{publish: {max_lock: 100ms}}", "22023", "\"publish.max_lock\" is shorter than \"publish.lock_timeout\"", "Raise max_lock"},
-        BadCase{"{publish: {old_snapshots: ignore}}", "22023", "invalid value for \"publish.old_snapshots\"", "\"refuse\""},
+        BadCase{"{strategy: {chunk_timeout: 1 month}}", "22023", "invalid value for \"strategy.chunk_timeout\"",
+                "10min"},
+        BadCase{"{publish: {max_lock: 100ms}}", "22023",
+                "\"publish.max_lock\" is shorter than \"publish.lock_timeout\"", "Raise max_lock"},
+        BadCase{"{publish: {old_snapshots: ignore}}", "22023", "invalid value for \"publish.old_snapshots\"",
+                "\"refuse\""},
         BadCase{"{throttle: fast}", "22023", "invalid value for \"throttle\"", "a mapping"},
         BadCase{"{downstream: x}", "22023", "invalid value for \"downstream\"", "list"},
-        BadCase{"{monitoring: {progress_webhook: [a]}}", "22023", "invalid value for \"monitoring.progress_webhook\"", "text"},
+        BadCase{"{monitoring: {progress_webhook: [a]}}", "22023", "invalid value for \"monitoring.progress_webhook\"",
+                "text"},
         BadCase{"{execution: {chunks: 3}}", "22023", "invalid value for \"execution.chunks\"", "a list"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Checks, Bad,
-    testing::Values(
-        BadCase{"{checks: unique}", "22023", "invalid value for \"checks\"", "list of checks"},
-        BadCase{"{checks: [[a]]}", "22023", "invalid value for \"checks[0]\"", "a check's name"},
-        BadCase{"{checks: [{columns: a}]}", "22023", "\"checks[0].check\" is missing", "{check: not_null"},
-        BadCase{"{checks: [unique, uniqe]}", "22023", "unknown check \"uniqe\" at \"checks[1]\"", "Did you mean \"unique\"?"},
-        BadCase{"{pre_checks: [{check: not_nul}]}", "22023", "unknown check \"not_nul\" at \"pre_checks[0].check\"", "\"not_null\""},
-        BadCase{"{checks: [verify_no_nulls_in_]}", "22023", "unknown check \"verify_no_nulls_in_\" at \"checks[0]\"", "Known checks"},
-        BadCase{"{checks: [not_null]}", "22023", "check \"not_null\" at \"checks[0]\" lacks a parameter", "at least one of \"column\" and \"columns\""},
-        BadCase{"{checks: [{check: expression}]}", "22023", "check \"expression\" at \"checks[0]\" lacks a parameter", "It needs \"sql\"."},
-        BadCase{"{checks: [{check: accepted_range, column: a}]}", "22023", "check \"accepted_range\" at \"checks[0]\" lacks a parameter", "\"min\" and \"max\""},
-        BadCase{"{checks: [{check: unique, column: a, columns: [b]}]}", "22023", "\"checks[0].columns\" is given twice", "Keep one"},
-        BadCase{"{checks: [{check: unique, columns: ['']}]}", "22023", "invalid value for \"checks[0].columns\"", "a column"},
-        BadCase{"{checks: [{check: unique, severity: fatal}]}", "22023", "invalid value for \"checks[0].severity\"", "\"warn\" and \"error\""},
-        BadCase{"{checks: [{check: unique, warn_if: 5}]}", "22023", "invalid value for \"checks[0].warn_if\"", "not between"},
-        BadCase{"{checks: [{check: unique, error_if: lots}]}", "22023", "invalid value for \"checks[0].error_if\"", "failing condition"},
-        BadCase{"{checks: [{check: unique, scope: all}]}", "22023", "invalid value for \"checks[0].scope\"", "\"chunk\""},
-        BadCase{"{checks: [{check: row_count_delta, against: past}]}", "22023", "invalid value for \"checks[0].against\"", "\"live\""},
-        BadCase{"{checks: [{check: unique, limit: -1}]}", "22023", "invalid value for \"checks[0].limit\"", "whole number"},
-        BadCase{"{checks: [{check: unique, name: a}, {check: exact, name: a}]}", "22023", "check name \"a\" is given twice", "own name"},
-        BadCase{"{checks: [{check: freshness, column: c, max_age: 1 day}]}", "0A000", "check \"freshness\" at \"checks[0]\" is not supported by this version", "failed_rows"}));
+    testing::Values(BadCase{"{checks: unique}", "22023", "invalid value for \"checks\"", "list of checks"},
+                    BadCase{"{checks: [[a]]}", "22023", "invalid value for \"checks[0]\"", "a check's name"},
+                    BadCase{"{checks: [{columns: a}]}", "22023", "\"checks[0].check\" is missing", "{check: not_null"},
+                    BadCase{"{checks: [unique, uniqe]}", "22023", "unknown check \"uniqe\" at \"checks[1]\"",
+                            "Did you mean \"unique\"?"},
+                    BadCase{"{pre_checks: [{check: not_nul}]}", "22023",
+                            "unknown check \"not_nul\" at \"pre_checks[0].check\"", "\"not_null\""},
+                    BadCase{"{checks: [verify_no_nulls_in_]}", "22023",
+                            "unknown check \"verify_no_nulls_in_\" at \"checks[0]\"", "Known checks"},
+                    BadCase{"{checks: [not_null]}", "22023", "check \"not_null\" at \"checks[0]\" lacks a parameter",
+                            "at least one of \"column\" and \"columns\""},
+                    BadCase{"{checks: [{check: expression}]}", "22023",
+                            "check \"expression\" at \"checks[0]\" lacks a parameter", "It needs \"sql\"."},
+                    BadCase{"{checks: [{check: accepted_range, column: a}]}", "22023",
+                            "check \"accepted_range\" at \"checks[0]\" lacks a parameter", "\"min\" and \"max\""},
+                    BadCase{"{checks: [{check: unique, column: a, columns: [b]}]}", "22023",
+                            "\"checks[0].columns\" is given twice", "Keep one"},
+                    BadCase{"{checks: [{check: unique, columns: ['']}]}", "22023",
+                            "invalid value for \"checks[0].columns\"", "a column"},
+                    BadCase{"{checks: [{check: unique, severity: fatal}]}", "22023",
+                            "invalid value for \"checks[0].severity\"", "\"warn\" and \"error\""},
+                    BadCase{"{checks: [{check: unique, warn_if: 5}]}", "22023",
+                            "invalid value for \"checks[0].warn_if\"", "not between"},
+                    BadCase{"{checks: [{check: unique, error_if: lots}]}", "22023",
+                            "invalid value for \"checks[0].error_if\"", "failing condition"},
+                    BadCase{"{checks: [{check: unique, scope: all}]}", "22023", "invalid value for \"checks[0].scope\"",
+                            "\"chunk\""},
+                    BadCase{"{checks: [{check: row_count_delta, against: past}]}", "22023",
+                            "invalid value for \"checks[0].against\"", "\"live\""},
+                    BadCase{"{checks: [{check: unique, limit: -1}]}", "22023", "invalid value for \"checks[0].limit\"",
+                            "whole number"},
+                    BadCase{"{checks: [{check: unique, name: a}, {check: exact, name: a}]}", "22023",
+                            "check name \"a\" is given twice", "own name"},
+                    BadCase{"{checks: [{check: freshness, column: c, max_age: 1 day}]}", "0A000",
+                            "check \"freshness\" at \"checks[0]\" is not supported by this version", "failed_rows"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Later, Bad,
-    testing::Values(
-        BadCase{"{throttle: {rows_per_second: 1000}}", "0A000", "\"throttle.rows_per_second\" is not supported by this version", "strategy.parallelism"},
-        BadCase{"{throttle: {windows: ['22:00-06:00']}}", "0A000", "\"throttle.windows\" is not supported by this version", "Remove it"},
-        BadCase{"{read_from: standby}", "0A000", "\"read_from\" is not supported by this version", "this server"},
-        BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}", "0A000", "\"transform.sources\" is not supported by this version", "retry"},
-        BadCase{"{downstream: [{name: d, refresh: 'CALL r()'}]}", "0A000", "\"downstream\" is not supported by this version", "after backfill_publish"},
-        BadCase{"{publish: {auto: true}}", "0A000", "\"publish.auto\" is not supported by this version", "backfill_publish"}));
+    testing::Values(BadCase{"{throttle: {rows_per_second: 1000}}", "0A000",
+                            "\"throttle.rows_per_second\" is not supported by this version", "strategy.parallelism"},
+                    BadCase{"{throttle: {windows: ['22:00-06:00']}}", "0A000",
+                            "\"throttle.windows\" is not supported by this version", "Remove it"},
+                    BadCase{"{read_from: standby}", "0A000", "\"read_from\" is not supported by this version",
+                            "this server"},
+                    BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}", "0A000",
+                            "\"transform.sources\" is not supported by this version", "retry"},
+                    BadCase{"{downstream: [{name: d, refresh: 'CALL r()'}]}", "0A000",
+                            "\"downstream\" is not supported by this version", "after backfill_publish"},
+                    BadCase{"{publish: {auto: true}}", "0A000", "\"publish.auto\" is not supported by this version",
+                            "backfill_publish"}));
 
 struct TopCase {
   const char *text;
@@ -418,16 +470,15 @@ TEST_P(Top, IsRefused) {
   EXPECT_FALSE((error.detail + error.hint).empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Spec, Top,
-                         testing::Values(TopCase{"", "22023", "the spec is empty"},
-                                         TopCase{"backfill:", "22023", "the spec is empty"},
-                                         TopCase{"orders_tier", "22023", "invalid spec"},
-                                         TopCase{"[a, b]", "22023", "invalid spec"},
-                                         TopCase{"backfill: x", "22023", "invalid spec"},
-                                         TopCase{"{}", "22023", "\"name\" is missing"},
-                                         TopCase{"{name: x}", "22023", "\"scope.table\" is missing"},
-                                         TopCase{"{backfill: {name: x}, scope: {table: t}}", "22023", "unknown key \"scope\" beside \"backfill\""},
-                                         TopCase{"a: [", "22P02", "the document is not valid YAML or JSON"}));
+INSTANTIATE_TEST_SUITE_P(
+    Spec, Top,
+    testing::Values(TopCase{"", "22023", "the spec is empty"}, TopCase{"backfill:", "22023", "the spec is empty"},
+                    TopCase{"orders_tier", "22023", "invalid spec"}, TopCase{"[a, b]", "22023", "invalid spec"},
+                    TopCase{"backfill: x", "22023", "invalid spec"}, TopCase{"{}", "22023", "\"name\" is missing"},
+                    TopCase{"{name: x}", "22023", "\"scope.table\" is missing"},
+                    TopCase{"{backfill: {name: x}, scope: {table: t}}", "22023",
+                            "unknown key \"scope\" beside \"backfill\""},
+                    TopCase{"a: [", "22P02", "the document is not valid YAML or JSON"}));
 
 TEST(SpecKeys, NearestWord) {
   EXPECT_EQ(nearest_word("Tabel", {"table", "column"}), "table");
@@ -443,7 +494,8 @@ TEST(SpecKeys, EveryCheckWordRequiresOnlyWhatItKnows) {
     ASSERT_NE(entry, nullptr);
     for (std::string required : entry->required) {
       required = required.substr(0, required.find('|'));
-      EXPECT_NE(std::find(entry->parameters.begin(), entry->parameters.end(), required), entry->parameters.end()) << word << ' ' << required;
+      EXPECT_NE(std::find(entry->parameters.begin(), entry->parameters.end(), required), entry->parameters.end())
+          << word << ' ' << required;
     }
   }
 }

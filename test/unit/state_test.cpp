@@ -24,14 +24,15 @@ TEST(State, WordsGoBothWays) {
 TEST(State, TableOfTransitions) {
   // columns: planned running ready published finished paused failed cancelled
   const std::pair<Action, const char *> expected[] = {
-      {Action::run, "xxxx.xx."},     {Action::pause, ".x......"},   {Action::cancel, "xxx..xx."},
-      {Action::audit, "..x....."},   {Action::publish, "..x....."}, {Action::rollback, "...x...."},
-      {Action::finish, "...x...."},  {Action::retry, ".xx..xx."},   {Action::waive, "..x...x."},
+      {Action::run, "xxxx.xx."},    {Action::pause, ".x......"},   {Action::cancel, "xxx..xx."},
+      {Action::audit, "..x....."},  {Action::publish, "..x....."}, {Action::rollback, "...x...."},
+      {Action::finish, "...x...."}, {Action::retry, ".xx..xx."},   {Action::waive, "..x...x."},
       {Action::alter, "xxxx.xx."},
   };
   for (const auto &[action, row] : expected)
     for (std::size_t i = 0; i < std::size(all_states); ++i)
-      EXPECT_EQ(is_allowed(all_states[i], action), row[i] == 'x') << to_text(action) << " from " << to_text(all_states[i]);
+      EXPECT_EQ(is_allowed(all_states[i], action), row[i] == 'x')
+          << to_text(action) << " from " << to_text(all_states[i]);
 }
 
 TEST(State, EveryRefusalNamesTheStateAndTheWay) {
@@ -56,7 +57,8 @@ TEST(State, TheHintIsTheStatementToType) {
   EXPECT_EQ(error.hint, "The next step is: SELECT backfill_run('o''x');");
   EXPECT_EQ(raised_by([] { require_allowed("x", State::published, Action::cancel); }).hint,
             "Undo the publish first: SELECT backfill_rollback('x');");
-  EXPECT_NE(raised_by([] { require_allowed("x", State::cancelled, Action::run); }).hint.find("backfill_plan"), std::string::npos);
+  EXPECT_NE(raised_by([] { require_allowed("x", State::cancelled, Action::run); }).hint.find("backfill_plan"),
+            std::string::npos);
 }
 
 TEST(State, NextCommand) {

@@ -23,7 +23,8 @@ TEST(Units, Durations) {
   EXPECT_EQ(parse_duration(" 1.5 Hours "), Int(5400000));
   EXPECT_EQ(parse_duration("1_000 ms"), Int(1000));
   EXPECT_EQ(parse_duration("0s"), Int(0));
-  for (const char *bad : {"", "1", "s", "-1s", "1 month", "1 fortnight", "1s 2", "1s,", "1..5s", "99999999999999999 days", "1e3s", "~1s"})
+  for (const char *bad :
+       {"", "1", "s", "-1s", "1 month", "1 fortnight", "1s 2", "1s,", "1..5s", "99999999999999999 days", "1e3s", "~1s"})
     EXPECT_EQ(parse_duration(bad), std::nullopt) << bad;
 }
 
@@ -34,7 +35,8 @@ TEST(Units, Sizes) {
   EXPECT_EQ(parse_size("8192"), Int(8192));
   EXPECT_EQ(parse_size("1TB"), Int(1LL << 40));
   EXPECT_EQ(parse_size("10 bytes"), Int(10));
-  for (const char *bad : {"", "MB", "-1MB", "1 parsec", "1MB 2", "9999999999TB"}) EXPECT_EQ(parse_size(bad), std::nullopt) << bad;
+  for (const char *bad : {"", "MB", "-1MB", "1 parsec", "1MB 2", "9999999999TB"})
+    EXPECT_EQ(parse_size(bad), std::nullopt) << bad;
 }
 
 TEST(Units, Counts) {
@@ -44,7 +46,8 @@ TEST(Units, Counts) {
   EXPECT_EQ(parse_count("2.5M rows"), Int(2500000));
   EXPECT_EQ(parse_count("1 row"), Int(1));
   EXPECT_EQ(parse_count("1e6"), Int(1000000));
-  for (const char *bad : {"", "~", "rows", "-5", "5 cows", "5k k", "5_", "1e30", "5 rows please"}) EXPECT_EQ(parse_count(bad), std::nullopt) << bad;
+  for (const char *bad : {"", "~", "rows", "-5", "5 cows", "5k k", "5_", "1e30", "5 rows please"})
+    EXPECT_EQ(parse_count(bad), std::nullopt) << bad;
 }
 
 TEST(Units, PercentagesAndNumbers) {
@@ -55,7 +58,8 @@ TEST(Units, PercentagesAndNumbers) {
   EXPECT_EQ(parse_number("+3"), std::optional(3.0));
   EXPECT_EQ(parse_number("-1.5e-3"), std::optional(-0.0015));
   EXPECT_EQ(parse_number("500_000"), std::optional(500000.0));
-  for (const char *bad : {"", "-", "--1", "- 1", "1x", "1e999", "nan", "inf"}) EXPECT_EQ(parse_number(bad), std::nullopt) << bad;
+  for (const char *bad : {"", "-", "--1", "- 1", "1x", "1e999", "nan", "inf"})
+    EXPECT_EQ(parse_number(bad), std::nullopt) << bad;
 }
 
 TEST(Units, FormatsCounts) {
