@@ -130,6 +130,9 @@ void set_state(const Job &job, const std::string &state, const std::string &even
   pg::as_extension([&] {
     pg::execute(
         "UPDATE backfill.job SET state = $2, request = NULL, waiting_for = NULL,"
+        " running_since = CASE WHEN $2 = 'running' THEN coalesce(running_since, clock_timestamp()) END,"
+        " ran_for = CASE WHEN $2 = 'running' THEN ran_for"
+        "           ELSE ran_for + coalesce(clock_timestamp() - running_since, '0') END,"
         " started_at = CASE WHEN $2 = 'running' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,"
         " ready_at = CASE WHEN $2 = 'ready' THEN clock_timestamp() ELSE ready_at END,"
         " ended_at = CASE WHEN $2 IN ('finished', 'cancelled') THEN clock_timestamp() END,"
@@ -144,10 +147,10 @@ void set_state(const Job &job, const std::string &state, const std::string &even
 void fail_job(const Job &job, const Error &failure) {
   pg::as_extension([&] {
     pg::execute("UPDATE backfill.job SET sqlstate = $2, error = $3, error_detail = nullif($4, ''),"
-                " error_hint = nullif($5, ''), state = 'failed', request = NULL, waiting_for = NULL WHERE id = $1",
+                " error_hint = nullif($5, '') WHERE id = $1",
                 {job.id, failure.sqlstate, failure.what(), failure.detail, failure.hint});
   });
-  record_event(job.id, "failed", std::string(failure.what()) + " (" + failure.sqlstate + ")");
+  set_state(job, "failed", "failed", std::string(failure.what()) + " (" + failure.sqlstate + ")");
 }
 
 void set_waiting(int job, const std::optional<std::string> &why) {

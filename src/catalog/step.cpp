@@ -89,10 +89,9 @@ std::vector<Step> load_steps(int job, const std::string &kind) {
 
 Step load_step(int job, int id) {
   return pg::as_extension([&] {
-    return read_step(pg::execute(std::string("SELECT ") + step_columns +
-                                     " FROM backfill.step s WHERE s.job_id = $1 AND s.id = $2",
-                                 {job, id})
-                         .only());
+    pg::Result const found = pg::execute(
+        std::string("SELECT ") + step_columns + " FROM backfill.step s WHERE s.job_id = $1 AND s.id = $2", {job, id});
+    return read_step(found.only());
   });
 }
 
@@ -194,6 +193,26 @@ void reopen_steps(int job, const std::vector<std::string> &kinds, bool replace) 
                 " not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL"
                 " WHERE job_id = $1 AND kind = ANY ($2)",
                 {job, kinds, replace});
+  });
+}
+
+void reopen_audit(int job) { reopen_steps(job, {"drain", "audit", "check"}, false); }
+
+void restart_chunks(int job) {
+  reopen_steps(job, {"range", "blocks"}, true);
+  reopen_audit(job);
+}
+
+StageCounts count_stage(int job, int stage) {
+  return pg::as_extension([&] {
+    pg::Result const counts = pg::execute("SELECT count(*) FILTER (WHERE status = 'pending') AS pending,"
+                                    " count(*) FILTER (WHERE status = 'running') AS running,"
+                                    " count(*) FILTER (WHERE status = 'failed') AS failed, count(*) AS total"
+                                    " FROM backfill.step WHERE job_id = $1 AND stage = $2 AND NOT replace",
+                                    {job, stage});
+    pg::Row const row = counts.only();
+    return StageCounts{static_cast<int>(row.integer("pending")), static_cast<int>(row.integer("running")),
+                       static_cast<int>(row.integer("failed")), static_cast<int>(row.integer("total"))};
   });
 }
 

@@ -67,4 +67,14 @@ void reclaim_steps(int job, const std::vector<int> &living, int retries);
 // Puts all steps of these kinds back to pending, as if never run.  replace: chunks are run again over what is there.
 void reopen_steps(int job, const std::vector<std::string> &kinds, bool replace);
 
+// The shadow will be brought up to date and audited again.
+void reopen_audit(int job);
+// After a TRUNCATE: every chunk is run again over what is there, then as reopen_audit.
+void restart_chunks(int job);
+
+struct StageCounts {
+  int pending, running, failed, total;
+};
+StageCounts count_stage(int job, int stage);  // chunks to be replaced left out
+
 }  // namespace backfill

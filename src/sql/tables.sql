@@ -58,6 +58,9 @@ CREATE TABLE backfill.job (
   waiting_for      text,
   planned_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   started_at       timestamptz,
+  launched_at      timestamptz,           -- a coordinator was started and has not reported yet
+  running_since    timestamptz,
+  ran_for          interval NOT NULL DEFAULT '0',
   ready_at         timestamptz,
   published_at     timestamptz,
   ended_at         timestamptz,
@@ -71,6 +74,7 @@ CREATE TABLE backfill.job (
   CHECK (state NOT IN ('planned', 'finished', 'cancelled') OR request IS NULL),
   CHECK (state <> 'failed' OR error IS NOT NULL),
   CHECK (state <> 'planned' OR (started_at IS NULL AND shadow IS NULL)),
+  CHECK ((state = 'running') = (running_since IS NOT NULL)),
   CHECK ((start IS NULL) = (stop IS NULL)),
   CHECK (start IS NULL OR chunk_column IS NOT NULL)
 );

@@ -1,0 +1,188 @@
+#include "run/chunk.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "copy/batch_copy.hpp"
+#include "copy/transform.hpp"
+#include "core/batch.hpp"
+#include "core/sql_text.hpp"
+#include "core/units.hpp"
+#include "pg/role.hpp"
+#include "pg/transaction.hpp"
+#include "pg/worker.hpp"
+
+namespace backfill {
+
+namespace {
+
+constexpr double first_batch_rows = 20000;  // before anything is measured
+
+// Rows per millisecond of this worker's last batches: the next chunk begins with a good guess.
+double measured_rate = 0;
+
+// The unit batches are counted in: blocks, days, microseconds, or the integer itself.
+class Ruler {
+ public:
+  virtual ~Ruler() = default;
+  virtual double width(const Step &step) const = 0;  // of the whole chunk
+  // Where a batch that begins at `from` and is `width` wide ends; never beyond the chunk.
+  virtual std::string end(const Step &step, const std::string &from, double width) const = 0;
+};
+
+class BlockRuler final : public Ruler {
+ public:
+  explicit BlockRuler(const Job &job) : blocks_(count_blocks(job)) {}
+  double width(const Step &step) const override { return std::max(1.0, static_cast<double>(stop(step) - start(step))); }
+  std::string end(const Step &step, const std::string &from, double width) const override {
+    long long const next = std::stoll(from) + std::max(1LL, std::llround(width));
+    return std::to_string(std::max(std::stoll(from), std::min(next, stop(step))));
+  }
+
+ private:
+  // Capture began before the copy: rows in blocks added since are in the log, so an open end is the end of now.
+  static long long count_blocks(const Job &job) {
+    return pg::as_extension([&] {
+      return pg::query_integer("SELECT pg_relation_size($1::oid::regclass) / current_setting('block_size')::bigint",
+                               {pg::Param::oid(job.live)});
+    });
+  }
+  long long start(const Step &step) const { return std::stoll(*step.lo); }
+  long long stop(const Step &step) const { return step.hi ? std::stoll(*step.hi) : std::max(blocks_, start(step)); }
+  long long blocks_;
+};
+
+class ValueRuler final : public Ruler {
+ public:
+  explicit ValueRuler(const TableShape &shape) : type_(shape.chunk_type) {}
+  double width(const Step &step) const override {
+    const char *const difference = is_timestamp() ? "SELECT (extract(epoch FROM $2::%s - $1::%s) * 1e6)::float8"
+                                                  : "SELECT ($2::%s - $1::%s)::float8";
+    return std::max(1.0, std::stod(*pg::query_value(typed(difference), {*step.lo, *step.hi})));
+  }
+  std::string end(const Step &step, const std::string &from, double width) const override {
+    double const units = std::max(1.0, std::floor(width));
+    const char *const sum =
+        is_timestamp() ? "SELECT least($1::%s + least($2, extract(epoch FROM $3::%s - $1::%s)) * interval '1 s', $3::%s)::text"
+        : type_ == "date" ? "SELECT least($1::%s + least($2, $3::%s - $1::%s)::int, $3::%s)::text"
+                          : "SELECT ($1::%s + least($2, $3::numeric - $1::numeric)::%s)::text";
+    std::string const next = *pg::query_value(typed(sum), {from, is_timestamp() ? units / 1e6 : units, *step.hi});
+    return next == from ? *step.hi : next;
+  }
+
+ private:
+  bool is_timestamp() const { return type_.rfind("timestamp", 0) == 0; }
+  std::string typed(std::string sql) const {
+    for (auto at = sql.find("%s"); at != std::string::npos; at = sql.find("%s", at)) sql.replace(at, 2, type_);
+    return sql;
+  }
+  std::string type_;
+};
+
+// What stays the same for all batches of a chunk.
+struct ChunkRun {
+  const Job &job;
+  const Step &step;
+  TableShape shape;
+  std::unique_ptr<Ruler> ruler;
+  double width = 1;     // of the whole chunk
+  bool splits = true;   // a query without grain is never cut inside a chunk
+  bool whole = false;   // blocks: rows in scope pass through the transform too
+};
+
+ChunkRun begin_chunk(const Job &job, const Step &step) {
+  return pg::transaction([&] {
+    ChunkRun run{job, step, read_shape(job), nullptr, 1, true, false};
+    pg::as_extension([&] {
+      if (step.kind == "blocks")
+        run.ruler = std::make_unique<BlockRuler>(job);
+      else
+        run.ruler = std::make_unique<ValueRuler>(run.shape);
+      pg::set_local("TimeZone", job.time_zone);
+      run.width = run.ruler->width(step);
+    });
+    run.splits = step.kind == "blocks" || !job.spec.transform.is_query();
+    Node const params = parse_document(step.params);
+    if (const Node *whole = params.find("whole")) run.whole = whole->boolean();
+    return run;
+  });
+}
+
+// The first batch: as many rows as the target time allows by what was measured, or a small number to measure with.
+double first_width(const ChunkRun &run) {
+  if (!run.splits) return run.width;
+  double const rows = std::max<double>(1, static_cast<double>(run.step.rows_estimated));
+  double const wanted = measured_rate > 0 ? measured_rate * static_cast<double>(run.job.spec.strategy.batch_target) : first_batch_rows;
+  return std::clamp(run.width * wanted / rows, 1.0, run.width);
+}
+
+std::string batch_select(const ChunkRun &run, const std::string &from, const std::string &to) {
+  int const chunk = run.step.chunk.value_or(0);
+  if (run.step.kind == "blocks")
+    return block_rows(run.job, run.shape, chunk, std::stoll(from), std::stoll(to), run.whole);
+  return transformed_range(run.job, run.shape, chunk, from, to);
+}
+
+struct Batch {
+  std::string end;
+  std::int64_t rows;
+  bool last, stopped;
+};
+
+// A batch and its checkpoint, in one transaction.
+Batch run_batch(const ChunkRun &run, const std::string &from, double width) {
+  return pg::transaction([&]() -> Batch {
+    if (!may_go_on(run.job.id)) {
+      give_back_step(run.step);
+      return {from, 0, false, true};
+    }
+    bool const blocks = run.step.kind == "blocks";
+    std::string const end = pg::as_extension([&] {
+      pg::set_local("TimeZone", run.job.time_zone);
+      return run.ruler->end(run.step, from, width);
+    });
+    // Past the end of the table there is nothing to read.
+    std::int64_t const rows = blocks && end == from ? 0 : copy_rows(run.job, run.shape, batch_select(run, from, end));
+    bool const last = blocks && !run.step.hi ? run.ruler->end(run.step, end, 1) == end : end == run.step.hi;
+    checkpoint(run.step, end, rows);
+    if (last) finish_step(run.step);
+    return {end, rows, last, false};
+  });
+}
+
+void require_time_left(const ChunkRun &run, std::int64_t used) {
+  if (used < run.job.spec.strategy.chunk_timeout) return;
+  throw Error(sqlstate::query_canceled, "chunk " + std::to_string(run.step.chunk.value_or(0)) + " took longer than chunk_timeout",
+              "The limit is " + format_duration(static_cast<double>(run.job.spec.strategy.chunk_timeout) / 1000) + "; its finished batches are kept.",
+              "Raise strategy.chunk_timeout, or make the chunks smaller.");
+}
+
+}  // namespace
+
+bool may_go_on(int job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.job WHERE id = $1 AND state = 'running' AND request IS NULL)", {job});
+  }) && coordinator_lives(job);
+}
+
+bool run_chunk(const Job &job, const Step &step) {
+  ChunkRun const run = begin_chunk(job, step);
+  std::string from = step.done_to.value_or(*step.lo);
+  double width = first_width(run);
+  std::int64_t const started = pg::now_ms();
+  for (;;) {
+    std::int64_t const batch_started = pg::now_ms();
+    require_time_left(run, batch_started - started);
+    pg::set_statement_limit(job.spec.strategy.chunk_timeout - (batch_started - started));
+    Batch const batch = run_batch(run, from, width);
+    pg::set_statement_limit(0);
+    if (batch.stopped) return false;
+    double const elapsed = std::max<double>(1, static_cast<double>(pg::now_ms() - batch_started));
+    if (batch.rows > 0) measured_rate = static_cast<double>(batch.rows) / elapsed;
+    if (batch.last) return true;
+    from = batch.end;
+    if (run.splits) width = std::min(next_width(width, elapsed, static_cast<double>(job.spec.strategy.batch_target)), run.width);
+  }
+}
+
+}  // namespace backfill
