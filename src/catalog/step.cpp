@@ -203,6 +203,38 @@ void restart_chunks(int job) {
   reopen_audit(job);
 }
 
+bool has_due_step(int job, int stage) {
+  return pg::as_extension([&] {
+    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.step WHERE job_id = $1 AND stage = $2 AND NOT replace"
+                             " AND status = 'pending' AND (not_before IS NULL OR not_before <= clock_timestamp()))",
+                             {job, stage});
+  });
+}
+
+std::string first_failure(int job, int stage) {
+  return pg::as_extension([&] {
+    return pg::query_value("SELECT (SELECT title || ': ' || error || ' (' || sqlstate || ')' FROM backfill.step"
+                           " WHERE job_id = $1 AND stage = $2 AND status = 'failed' ORDER BY id LIMIT 1)",
+                           {job, stage})
+        .value_or("");
+  });
+}
+
+bool has_replaceable_chunk(int job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.step WHERE job_id = $1 AND replace AND status = 'pending')",
+                             {job});
+  });
+}
+
+void reset_failed_steps(int job) {
+  pg::as_extension([&] {
+    pg::execute("UPDATE backfill.step SET status = 'pending', attempts = 0, finished_at = NULL, not_before = NULL,"
+                " waiting_for = NULL WHERE job_id = $1 AND status = 'failed'",
+                {job});
+  });
+}
+
 StageCounts count_stage(int job, int stage) {
   return pg::as_extension([&] {
     pg::Result const counts = pg::execute("SELECT count(*) FILTER (WHERE status = 'pending') AS pending,"

@@ -16,6 +16,8 @@ namespace backfill {
 namespace stage {
 inline constexpr int pre_check = 1, shadow = 2, capture = 3, copy = 4, purge = 5, key = 6, index = 7, shape = 8,
                      analyze = 9, drain = 10, audit = 11, check = 12, publish = 13, after = 14;
+// Stages of many steps, which chunk workers share; the others are the coordinator's own.
+constexpr bool is_shared(int stage) { return stage == copy || stage == index || stage == check; }
 }
 
 // A step as the planner writes it and the workers read it.
@@ -71,6 +73,12 @@ void reopen_steps(int job, const std::vector<std::string> &kinds, bool replace);
 void reopen_audit(int job);
 // After a TRUNCATE: every chunk is run again over what is there, then as reopen_audit.
 void restart_chunks(int job);
+
+bool has_due_step(int job, int stage);      // one that may be claimed now
+std::string first_failure(int job, int stage);  // "chunk 3: division by zero (22012)"
+bool has_replaceable_chunk(int job);  // pending, to be run again over what is there
+// Failed steps (or the one chunk) get their attempts back.
+void reset_failed_steps(int job);
 
 struct StageCounts {
   int pending, running, failed, total;

@@ -1,0 +1,48 @@
+#include "run/chunk_worker.hpp"
+
+#include "catalog/step.hpp"
+#include "pg/transaction.hpp"
+#include "run/chunk.hpp"
+#include "run/steps.hpp"
+
+namespace backfill {
+
+namespace {
+
+struct Claim {
+  Job job;
+  Step step;
+};
+
+std::optional<Claim> claim(int id) {
+  return pg::transaction([&]() -> std::optional<Claim> {
+    std::optional<Job> job = load_job(id);
+    if (!job || !may_go_on(id)) return std::nullopt;
+    std::optional<int> const stage = open_stage(id);
+    if (!stage || !stage::is_shared(*stage)) return std::nullopt;
+    std::optional<Step> step = claim_step(id, *stage);
+    if (!step) return std::nullopt;
+    return Claim{std::move(*job), std::move(*step)};
+  });
+}
+
+void work(int id) {
+  while (std::optional<Claim> const due = claim(id)) {
+    if (!run_step(due->job, due->step)) return;
+    pg::check_for_interrupts();
+  }
+}
+
+}  // namespace
+
+std::optional<pg::Worker> launch_chunk_worker(const Job &job, int slot) {
+  pg::WorkerOrder order;
+  order.job = job.id;
+  order.slot = slot;
+  return pg::launch_worker("backfill_chunk_worker_main",
+                           "backfill worker " + std::to_string(job.id) + "." + std::to_string(slot), order, false);
+}
+
+}  // namespace backfill
+
+BACKFILL_WORKER(backfill_chunk_worker_main) { backfill::work(order.job); }

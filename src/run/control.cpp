@@ -1,0 +1,252 @@
+#include "run/control.hpp"
+
+#include <algorithm>
+
+#include "catalog/job.hpp"
+#include "catalog/step.hpp"
+#include "core/sql_text.hpp"
+#include "core/state.hpp"
+#include "core/units.hpp"
+#include "pg/lock.hpp"
+#include "pg/role.hpp"
+#include "pg/transaction.hpp"
+#include "pg/worker.hpp"
+#include "publish/publish.hpp"
+#include "run/coordinator.hpp"
+
+namespace backfill {
+
+namespace {
+
+constexpr char stop_patience[] = "30s";   // for terminated workers to be gone
+constexpr long poll_interval = 250;       // ms between looks of wait_for
+
+std::string call_text(const char *function, const Job &job) {
+  return std::string("SELECT ") + function + "(" + quote_literal(job.name) + ")";
+}
+
+void require_primary() {
+  if (pg::in_recovery())
+    throw Error(sqlstate::read_only_sql_transaction, "a backfill cannot run on a standby", {}, "Connect to the primary server.");
+}
+
+void launch(const Job &job) {
+  update_job(job.id, {{"launched_at", now_marker}});
+  launch_coordinator(job.id);
+}
+
+void launch_unless_alive(const Job &job) {
+  if (!coordinator_lives(job.id)) launch(job);
+}
+
+// Ends the coordinator and its workers and takes the job's life lock until the end of this transaction.
+void take_over(const Job &job) {
+  pg::as_extension([&] {
+    if (int const coordinator = pg::job_lock_holder(job.id, pg::JobLock::life); coordinator != 0 && coordinator != pg::my_pid())
+      pg::signal_terminate(coordinator);
+    for (const pg::Row &row : pg::execute("SELECT a.pid FROM backfill.step s JOIN pg_stat_activity a ON a.pid = s.pid"
+                                          " WHERE s.job_id = $1 AND s.status = 'running' AND a.backend_type = 'backfill'",
+                                          {job.id}))
+      pg::signal_terminate(static_cast<int>(row.integer("pid")));
+    pg::set_local("lock_timeout", stop_patience);
+    pg::lock_job(job.id, pg::JobLock::life);
+    pg::lock_job(job.id, pg::JobLock::drain);
+    pg::execute("UPDATE backfill.step SET status = 'pending', pid = NULL, token = nextval('backfill.step_token')"
+                " WHERE job_id = $1 AND status = 'running'",
+                {job.id});
+  });
+}
+
+void require_chunk(const Job &job, std::int64_t chunk) {
+  std::int64_t const last = pg::as_extension([&] {
+    return pg::query_integer("SELECT coalesce(max(chunk), 0) FROM backfill.step WHERE job_id = $1", {job.id});
+  });
+  if (chunk >= 1 && chunk <= last) return;
+  throw Error(sqlstate::invalid_parameter_value, "backfill \"" + job.name + "\" has no chunk " + std::to_string(chunk),
+              "Its chunks are numbered 1 to " + std::to_string(last) + ".",
+              "SELECT chunk, lo, hi FROM backfill.chunks WHERE name = " + quote_literal(job.name) + ";");
+}
+
+// A chunk that failed goes on from its checkpoint; one that succeeded is run again over what is there.
+void reopen_chunk(const Job &job, std::int64_t chunk) {
+  bool const reopened = pg::as_extension([&] {
+    return pg::execute("UPDATE backfill.step SET replace = (status = 'done'), status = 'pending', attempts = 0,"
+                       " done_to = CASE WHEN status = 'done' THEN NULL ELSE done_to END,"
+                       " finished_at = NULL, not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL,"
+                       " error_detail = NULL, error_hint = NULL"
+                       " WHERE job_id = $1 AND chunk = $2 AND status <> 'running'",
+                       {job.id, static_cast<long long>(chunk)})
+               .processed == 1;
+  });
+  if (!reopened)
+    throw Error(sqlstate::object_in_use, "chunk " + std::to_string(chunk) + " is being run", {},
+                "Wait until it has ended, then retry it.");
+}
+
+// What wait_for looks at.
+struct Look {
+  std::string state, phase, progress, chunks, eta, waiting_for;
+  Error failure;
+};
+
+Look look_at(const std::string &name) {
+  Job const job = find_job(name);
+  return pg::as_extension([&] {
+    pg::Result const found = pg::execute(
+        "SELECT v.state, v.phase, v.progress::text AS progress, v.chunks_done || '/' || v.chunks_total AS chunks,"
+        " v.eta, v.waiting_for, j.sqlstate, j.error, j.error_detail, j.error_hint"
+        " FROM backfill.job_status v JOIN backfill.job j USING (id) WHERE v.id = $1",
+        {job.id});
+    pg::Row const row = found.only();
+    return Look{row.text("state"), row.text("phase"), row.text("progress"), row.text("chunks"), row.text("eta"), row.text("waiting_for"),
+                Error(row.null("sqlstate") ? sqlstate::internal_error : row.text("sqlstate"), row.text("error"),
+                      row.text("error_detail"), row.text("error_hint"))};
+  });
+}
+
+// One line of progress; "" when it says the same as the one before.
+std::string progress_line(const std::string &name, const Look &look) {
+  std::string line = name + ": " + look.phase + ", " + look.progress + " %, chunks " + look.chunks;
+  if (!look.waiting_for.empty()) line += ", waiting for " + look.waiting_for;
+  return line;
+}
+
+// True when there is nothing more to wait for.  Raises when waiting would be in vain.
+bool settled(const std::string &name, const Look &look) {
+  if (look.state == "running") return false;
+  if (look.state == "failed") throw look.failure;
+  if (look.state == "stalled" || look.state == "planned")
+    throw Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + name + "\" is " + look.state + ": nobody runs it", {},
+                "Start it with SELECT backfill_run(" + quote_literal(name) + ");");
+  if (look.state == "cancelled")
+    throw Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + name + "\" was cancelled", {},
+                "Plan it again if it is still wanted.");
+  return true;
+}
+
+}  // namespace
+
+std::string run_backfill(const std::string &name) {
+  require_primary();
+  Job const job = job_for_caller(name, true);
+  require_allowed(job.name, job.state, Action::run);
+  std::string const watch = "; watch it with CALL backfill_wait(" + quote_literal(job.name) + ") or in backfill.jobs";
+  if (coordinator_lives(job.id)) return "backfill " + job.name + " is at work already" + watch;
+  if (job.state == "planned" || job.state == "paused" || job.state == "failed") {
+    reset_failed_steps(job.id);
+    set_state(job, "running", job.state == "planned" ? "started" : "resumed");
+  } else {
+    record_event(job.id, "resumed", "Its coordinator was gone.");
+  }
+  launch(job);
+  return "backfill " + job.name + (job.state == "planned" ? " started" : " resumed") + watch;
+}
+
+std::string pause_backfill(const std::string &name) {
+  Job const job = job_for_caller(name, true);
+  require_allowed(job.name, job.state, Action::pause);
+  if (!coordinator_lives(job.id)) {
+    set_state(job, "paused", "paused", "No worker was running.");
+    return "backfill " + job.name + " is paused; go on with " + call_text("backfill_run", job);
+  }
+  update_job(job.id, {{"request", "pause"}});
+  record_event(job.id, "pause requested");
+  return "backfill " + job.name + " will pause when its open batches are done; go on with " + call_text("backfill_run", job);
+}
+
+std::string cancel_backfill(const std::string &name) {
+  Job const seen = job_for_caller(name);
+  require_allowed(seen.name, seen.state, Action::cancel);
+  take_over(seen);
+  Job const job = job_for_caller(name, true);  // nobody changes it any more
+  require_allowed(job.name, job.state, Action::cancel);
+  return cancel_job(job);
+}
+
+std::string retry_chunk(const std::string &name, std::int64_t chunk) {
+  require_primary();
+  Job const job = job_for_caller(name, true);
+  require_allowed(job.name, job.state, Action::retry);
+  require_chunk(job, chunk);
+  reopen_chunk(job, chunk);
+  reopen_audit(job.id);
+  if (job.state != "running") set_state(job, "running", "retried", "chunk " + std::to_string(chunk));
+  launch_unless_alive(job);
+  return "chunk " + std::to_string(chunk) + " of backfill " + job.name + " will be run again, and the checks after it";
+}
+
+std::string audit_again(const std::string &name) {
+  require_primary();
+  Job const job = job_for_caller(name, true);
+  require_allowed(job.name, job.state, Action::audit);
+  reopen_audit(job.id);
+  set_state(job, "running", "audit requested");
+  launch_unless_alive(job);
+  return "the checks of backfill " + job.name + " run again; see backfill.checks, or CALL backfill_wait(" + quote_literal(job.name) + ")";
+}
+
+std::string alter_backfill(const std::string &name, std::optional<std::int64_t> parallelism,
+                           const std::optional<std::string> &retention) {
+  Job const job = job_for_caller(name, true);
+  require_allowed(job.name, job.state, Action::alter);
+  if (parallelism && (*parallelism < 1 || *parallelism > 64))
+    throw Error(sqlstate::invalid_parameter_value, "parallelism must be between 1 and 64",
+                "It is " + std::to_string(*parallelism) + ".", "Choose a number of workers the server can spare.");
+  std::string changes;
+  if (parallelism) {
+    update_job(job.id, {{"parallelism", static_cast<long long>(*parallelism)}});
+    changes += "parallelism " + std::to_string(*parallelism) + " ";
+  }
+  if (retention) {
+    pg::as_extension([&] {
+      pg::execute("UPDATE backfill.job SET retention = $2::interval, archive_until = published_at + $2::interval WHERE id = $1",
+                  {job.id, *retention});
+    });
+    changes += "retention " + *retention;
+  }
+  record_event(job.id, "altered", changes);
+  return "backfill " + job.name + " altered: " + (changes.empty() ? "nothing given" : changes);
+}
+
+std::string maintain() {
+  require_primary();
+  Oid const caller = pg::current_role();
+  std::string const home = this_home();
+  pg::Result const jobs = pg::as_extension([&] {
+    return pg::execute("SELECT id, owner FROM backfill.job WHERE state IN ('running', 'ready', 'published') AND home = $1 ORDER BY id",
+                       {home});
+  });
+  int restarted = 0;
+  for (const pg::Row &row : jobs) {
+    if (!pg::is_member(caller, row.oid("owner"))) continue;
+    std::optional<Job> const job = load_job(static_cast<int>(row.integer("id")), true);
+    if (!job || coordinator_lives(job->id)) continue;
+    record_event(job->id, "resumed", "Its coordinator was gone; restarted by backfill_maintain.");
+    launch(*job);
+    restarted++;
+  }
+  int const ended = end_retention();
+  return std::to_string(restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped";
+}
+
+void wait_for(const std::string &name, const std::optional<std::string> &timeout) {
+  pg::require_no_transaction_block("backfill_wait");
+  double const limit = !timeout ? 0 : std::stod(*pg::query_value("SELECT extract(epoch FROM $1::interval)::float8", {*timeout}));
+  std::int64_t const started = pg::now_ms();
+  std::string told;
+  for (;;) {
+    Look const look = look_at(name);
+    std::string const line = progress_line(name, look);
+    if (line != told) pg::notice(line + (look.eta == "-" ? "" : ", " + look.eta + " left"));
+    told = line;
+    if (settled(name, look)) return;
+    if (timeout && static_cast<double>(pg::now_ms() - started) / 1000 >= limit)
+      throw Error(sqlstate::query_canceled, "timed out waiting for backfill \"" + name + "\"",
+                  "It goes on running; it was in phase " + look.phase + " at " + look.progress + " %.",
+                  "Wait longer, or look at backfill.jobs.");
+    pg::commit_and_begin();
+    pg::sleep_interruptibly(poll_interval);
+  }
+}
+
+}  // namespace backfill

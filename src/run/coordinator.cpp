@@ -1,0 +1,215 @@
+#include "run/coordinator.hpp"
+
+#include <algorithm>
+
+#include "capture/capture.hpp"
+#include "catalog/job.hpp"
+#include "catalog/step.hpp"
+#include "core/sql_text.hpp"
+#include "pg/lock.hpp"
+#include "pg/role.hpp"
+#include "pg/transaction.hpp"
+#include "pg/worker.hpp"
+#include "publish/publish.hpp"
+#include "run/chunk_worker.hpp"
+#include "run/steps.hpp"
+
+namespace backfill {
+
+namespace {
+
+constexpr long working_pause = 100, idle_pause = 500;  // ms on the latch between rounds
+constexpr long troubled_pause = 5000;                       // after an error that may pass
+constexpr int troubles_allowed = 5;                         // in a row
+
+class Coordinator {
+ public:
+  explicit Coordinator(int job) : id_(job) {}
+
+  // True when this process is the job's coordinator now.
+  bool attach();
+  // One look at the job and the work due.  False: nothing is left to do here.
+  bool round();
+  long pause() const { return pause_; }
+
+ private:
+  bool advance(const Job &job);
+  bool run_stage(const Job &job, int stage);
+  void run_with_workers(const Job &job, int stage, const StageCounts &counts);
+  void run_alone(const Job &job, int stage);
+  bool settle(const Job &job);
+  void tend_ready(const Job &job);
+  void tend_published(const Job &job);
+  std::vector<int> living();
+
+  int id_;
+  long pause_ = working_pause;
+  bool short_of_slots_ = false;
+  std::vector<pg::Worker> workers_;
+};
+
+bool Coordinator::attach() {
+  return pg::transaction([&] {
+    std::optional<Job> const job = load_job(id_);
+    if (!job || !job->active() || job->home != this_home()) return false;
+    if (!pg::try_lock_job(id_, pg::JobLock::life, true)) return false;
+    update_job(id_, {{"launched_at", nullptr}});
+    return true;
+  });
+}
+
+bool Coordinator::round() {
+  std::optional<Job> const job = pg::transaction([&] { return load_job(id_); });
+  if (!job) return false;
+  pause_ = idle_pause;
+  if (job->state == "running") return advance(*job);
+  if (job->state == "ready") {
+    tend_ready(*job);
+    return true;
+  }
+  if (job->state == "published") {
+    tend_published(*job);
+    return true;
+  }
+  return !living().empty();
+}
+
+// running: towards ready.
+bool Coordinator::advance(const Job &job) {
+  pause_ = working_pause;
+  std::vector<int> const pids = living();
+  pg::transaction([&] { reclaim_steps(job.id, pids, job.spec.strategy.retries); });
+  if (job.request) return settle(job);
+
+  std::optional<int> const stage = pg::transaction([&] { return open_stage(job.id); });
+  if (stage && *stage < stage::publish) return run_stage(job, *stage);
+  pg::transaction([&] { set_state(job, "ready", "ready", "The shadow is complete and audited; captured changes are drained into it."); });
+  return true;
+}
+
+bool Coordinator::run_stage(const Job &job, int stage) {
+  StageCounts const counts = pg::transaction([&] { return count_stage(job.id, stage); });
+  if (counts.pending == 0 && counts.running == 0) {
+    pg::transaction([&] {
+      std::string const what = stage == stage::copy ? "chunks" : "steps";
+      fail_job(job, Error(sqlstate::object_not_in_prerequisite_state,
+                          std::to_string(counts.failed) + " of " + std::to_string(counts.total) + " " + what + " failed",
+                          first_failure(job.id, stage),
+                          "See backfill.steps for all of them; SELECT backfill_run(" + quote_literal(job.name) +
+                              ") tries the failed ones again and keeps the rest."));
+    });
+    return false;
+  }
+  if (stage::is_shared(stage))
+    run_with_workers(job, stage, counts);
+  else
+    run_alone(job, stage);
+  if (stage > stage::drain) catch_up(job);
+  return true;
+}
+
+// As many workers as there are steps, up to the job's parallelism.  Out of slots: with fewer; with none, here.
+void Coordinator::run_with_workers(const Job &job, int stage, const StageCounts &counts) {
+  int const wanted = std::min(job.parallelism, counts.pending + counts.running);
+  bool const due = pg::transaction([&] { return has_due_step(job.id, stage); });
+  bool short_now = false;
+  while (due && static_cast<int>(living().size()) < wanted) {
+    std::optional<pg::Worker> const worker = launch_chunk_worker(job, static_cast<int>(workers_.size()) + 1);
+    if (!worker) {
+      short_now = true;
+      break;
+    }
+    workers_.push_back(*worker);
+  }
+  if (short_now != short_of_slots_) {
+    short_of_slots_ = short_now;
+    pg::transaction([&] {
+      set_waiting(job.id, short_now ? std::optional<std::string>(
+                                          "a worker slot: " + std::to_string(living().size()) + " of " + std::to_string(wanted) +
+                                          " workers run (max_worker_processes)")
+                                    : std::nullopt);
+    });
+  }
+  if (due && living().empty()) run_alone(job, stage);
+}
+
+void Coordinator::run_alone(const Job &job, int stage) {
+  std::optional<Step> const step = pg::transaction([&] { return claim_step(job.id, stage); });
+  if (!step) return;
+  run_step(job, *step);
+  pause_ = 0;
+}
+
+// Asked to pause: workers stop between batches; when the last has left, the job is paused.
+bool Coordinator::settle(const Job &job) {
+  if (!living().empty()) return true;
+  pg::transaction([&] { set_state(job, "paused", "paused", "Everything is kept; captured changes wait in the log."); });
+  return false;
+}
+
+void Coordinator::tend_ready(const Job &job) {
+  bool const intact = pg::transaction([&] { return capture_intact(job); });
+  if (!intact)
+    throw Error(sqlstate::object_not_in_prerequisite_state,
+                "the capture triggers on table \"" + job.target_name + "\" were changed",
+                "Writes may have been missed, so the shadow can no longer be trusted.",
+                "Cancel the backfill and run it again.");
+  if (catch_up(job) > 0) pause_ = 0;
+}
+
+void Coordinator::tend_published(const Job &job) {
+  if (std::optional<int> const stage = pg::transaction([&] { return open_stage(job.id); })) run_alone(job, *stage);
+  if (catch_up_archive(job) > 0) pause_ = 0;
+  pg::transaction([] { end_retention(); });
+}
+
+std::vector<int> Coordinator::living() {
+  std::erase_if(workers_, [](const pg::Worker &worker) { return !worker.running(); });
+  std::vector<int> pids;
+  for (const pg::Worker &worker : workers_) pids.push_back(worker.pid());
+  return pids;
+}
+
+// The job fails with what the coordinator met; a published one goes on being published and says what is wrong.
+void give_up(int id, const Error &failure) {
+  pg::transaction([&] {
+    std::optional<Job> const job = load_job(id);
+    if (!job || !job->active()) return;
+    if (job->state == "published")
+      set_waiting(id, std::string("a repair: ") + failure.what());
+    else
+      fail_job(*job, failure);
+  });
+}
+
+void coordinate(int id) {
+  Coordinator coordinator(id);
+  if (!coordinator.attach()) return;
+  for (int troubles = 0;;) {
+    try {
+      if (!coordinator.round()) return;
+      troubles = 0;
+      pg::wait_latch(coordinator.pause());
+    } catch (const Error &failure) {
+      pg::log_message("backfill coordinator " + std::to_string(id) + ": " + failure.what());
+      if (!is_transient(failure.sqlstate) || ++troubles > troubles_allowed) return give_up(id, failure);
+      pg::wait_latch(troubled_pause);
+    }
+  }
+}
+
+}  // namespace
+
+void launch_coordinator(int job) {
+  pg::WorkerOrder order;
+  order.job = job;
+  order.wait_for_xid = pg::current_xid();
+  if (pg::launch_worker("backfill_coordinator_main", "backfill coordinator " + std::to_string(job), order, true)) return;
+  throw Error(sqlstate::insufficient_resources, "no background worker could be started",
+              "All of the server's max_worker_processes (" + pg::setting("max_worker_processes") + ") are in use.",
+              "Raise max_worker_processes and restart the server, or wait until other workers have ended.");
+}
+
+}  // namespace backfill
+
+BACKFILL_WORKER(backfill_coordinator_main) { backfill::coordinate(order.job); }

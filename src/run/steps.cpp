@@ -1,0 +1,209 @@
+#include "run/steps.hpp"
+
+#include <algorithm>
+
+#include "audit/audit.hpp"
+#include "capture/capture.hpp"
+#include "capture/drain.hpp"
+#include "copy/batch_copy.hpp"
+#include "copy/shadow.hpp"
+#include "copy/transform.hpp"
+#include "pg/lock.hpp"
+#include "pg/role.hpp"
+#include "pg/transaction.hpp"
+#include "pg/worker.hpp"
+#include "plan/plan.hpp"
+#include "publish/publish.hpp"
+#include "run/chunk.hpp"
+
+namespace backfill {
+
+namespace {
+
+constexpr std::int64_t drain_limit = 10000;    // log rows a batch
+constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first catch-up
+
+// The kinds of step that are one transaction.
+
+void pre_check(const Job &job, const Step &step) {
+  Verdict const verdict = run_check(job, step);
+  if (verdict.outcome != "fail" && verdict.outcome != "error") return;
+  throw Error(sqlstate::object_not_in_prerequisite_state, "pre-check " + step.title + " did not pass", verdict.detail,
+              "Nothing was written. Put it right, then run the backfill again.");
+}
+
+void make_shadow(const Job &job, const Step &) {
+  if (table_fingerprint(job) != job.fingerprint)
+    throw Error(sqlstate::object_not_in_prerequisite_state,
+                "table \"" + job.target_name + "\" or the transform has changed since the plan",
+                "Columns, constraints, indexes and the functions of the transform must be what they were.",
+                "Cancel the backfill and plan it again.");
+  if (job.shadow == 0) create_shadow(job);
+}
+
+void purge(const Job &job, const Step &) {
+  pg::lock_job(job.id, pg::JobLock::drain);
+  // Emptied by a TRUNCATE: the copy begins again; there is no index yet, so chunks need not replace anything.
+  if (purge_logged_keys(job, read_shape(job)).truncated) reopen_steps(job.id, {"range", "blocks"}, false);
+}
+
+void index(const Job &job, const Step &step) {
+  build_index(job, static_cast<Oid>(parse_document(step.params).find("index")->integer()));
+}
+
+void shape(const Job &job, const Step &) { finish_shape(job); }
+
+void analyze(const Job &job, const Step &) {
+  analyze_shadow(job);
+  // A snapshot older than this does not see all that was copied: nobody may hold one at the swap.
+  update_job(job.id, {{"copy_horizon", pg::as_extension([] { return pg::query_value("SELECT pg_snapshot_xmax(pg_current_snapshot())"); })}});
+}
+
+void audit(const Job &job, const Step &) { begin_audit(job); }
+
+void check(const Job &job, const Step &step) {
+  Verdict const verdict = run_check(job, step);
+  if (verdict.outcome == "fail" || verdict.outcome == "error") record_event(job.id, "check " + verdict.outcome, step.title);
+}
+
+struct SimpleKind {
+  const char *kind;
+  void (*run)(const Job &, const Step &);
+};
+constexpr SimpleKind simple_kinds[] = {
+    {"pre_check", pre_check}, {"shadow", make_shadow}, {"purge", purge}, {"key", index},   {"index", index},
+    {"shape", shape},         {"analyze", analyze},    {"audit", audit}, {"check", check}, {"validate", run_after_step},
+};
+
+void run_simple(const Job &job, const Step &step) {
+  for (const SimpleKind &kind : simple_kinds) {
+    if (step.kind != kind.kind) continue;
+    pg::transaction([&] {
+      kind.run(job, step);
+      finish_step(step);
+    });
+    return;
+  }
+  throw Error(sqlstate::internal_error, "no such kind of step: " + step.kind);
+}
+
+// Capture: CREATE TRIGGER queues behind long writers and everybody else behind it, so it waits only briefly, lets
+// traffic through, and tries again.
+bool install_capture_patiently(const Job &job, const Step &step) {
+  long pause = 50;
+  for (;;) {
+    try {
+      pg::transaction([&] {
+        pg::as_extension([&] {
+          pg::set_local("lock_timeout", std::to_string(job.spec.publish.lock_timeout) + "ms");
+          if (job.capture_log == 0) create_log(job);
+          install_capture(*load_job(job.id));
+        });
+        finish_step(step);
+      });
+      pg::transaction([&] { set_waiting(job.id, std::nullopt); });
+      return true;
+    } catch (const Error &failure) {
+      if (failure.sqlstate != sqlstate::lock_not_available) throw;
+    }
+    bool const stop = pg::transaction([&] {
+      set_waiting(job.id, "a lock on " + job.target_name + ": a transaction that writes to it is still open");
+      if (may_go_on(job.id)) return false;
+      give_back_step(step);
+      return true;
+    });
+    if (stop) return false;
+    pg::wait_latch(pause);
+    pause = std::min(pause * 2, 2000L);
+  }
+}
+
+// The first catch-up: until a batch is small, and no chunk is left to be replaced.
+bool drain(const Job &job, const Step &step) {
+  for (;;) {
+    std::int64_t const taken = catch_up(job);
+    bool const more = taken >= drained_enough || pg::transaction([&] { return has_replaceable_chunk(job.id); });
+    if (!more) break;
+    bool const stop = pg::transaction([&] {
+      if (may_go_on(job.id)) return false;
+      give_back_step(step);
+      return true;
+    });
+    if (stop) return false;
+  }
+  pg::transaction([&] { finish_step(step); });
+  return true;
+}
+
+bool dispatch(const Job &job, const Step &step) {
+  if (step.kind == "range" || step.kind == "blocks") return run_chunk(job, step);
+  if (step.kind == "capture") return install_capture_patiently(job, step);
+  if (step.kind == "drain") return drain(job, step);
+  run_simple(job, step);
+  return true;
+}
+
+void write_failure(const Job &job, const Step &step, const Error &failure) {
+  pg::set_statement_limit(0);
+  pg::transaction([&] {
+    if (!fail_step(step, failure, job.spec.strategy.retries))
+      record_event(job.id, "step failed", step.title + ": " + failure.what() + " (" + failure.sqlstate + ")");
+  });
+}
+
+// A chunk that is to be run again over what is there; under the drain lock, so that no drain comes between its read
+// and its write.
+bool replace_one_chunk(const Job &job) {
+  std::optional<Step> const step = pg::transaction([&] { return claim_step(job.id, stage::copy, true); });
+  if (!step) return false;
+  try {
+    pg::transaction([&] {
+      pg::lock_job(job.id, pg::JobLock::drain);
+      std::int64_t const rows = replace_chunk(job, read_shape(job), *step);
+      finish_step(*step, rows);
+    });
+  } catch (const Error &failure) {
+    write_failure(job, *step, failure);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool run_step(const Job &job, const Step &step) {
+  pg::report_activity("backfill " + job.name + ": " + step.title);
+  try {
+    return dispatch(job, step);
+  } catch (const Error &failure) {
+    write_failure(job, step, failure);
+    return true;
+  }
+}
+
+std::int64_t catch_up(const Job &job) {
+  if (replace_one_chunk(job)) return drained_enough;
+  return pg::transaction([&] {
+    pg::lock_job(job.id, pg::JobLock::drain);
+    // The publisher may have been the one who had the lock.
+    std::optional<Job> const now = load_job(job.id);
+    if (!now || (now->state != "running" && now->state != "ready")) return std::int64_t{0};
+    if (pending_keys(*now) == 0) return std::int64_t{0};
+    DrainResult const result = drain_batch(*now, read_shape(*now), drain_limit);
+    if (result.truncated) {
+      restart_chunks(now->id);
+      if (now->state == "ready") set_state(*now, "running", "truncated", "The table was truncated: every chunk runs again.");
+    }
+    return result.taken;
+  });
+}
+
+std::int64_t catch_up_archive(const Job &job) {
+  return pg::transaction([&] {
+    pg::lock_job(job.id, pg::JobLock::drain);
+    std::optional<Job> const now = load_job(job.id);
+    if (!now || now->state != "published" || pending_keys(*now) == 0) return std::int64_t{0};
+    return drain_reverse(*now, read_shape(*now), drain_limit).taken;
+  });
+}
+
+}  // namespace backfill
