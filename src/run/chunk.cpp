@@ -1,7 +1,7 @@
 #include "run/chunk.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <memory>
 
 #include "copy/batch_copy.hpp"
 #include "copy/transform.hpp"
@@ -25,17 +25,17 @@ double measured_rate = 0;
 class Ruler {
  public:
   virtual ~Ruler() = default;
-  virtual double width(const Step &step) const = 0;  // of the whole chunk
+  virtual std::int64_t width(const Step &step) const = 0;  // of the whole chunk
   // Where a batch that begins at `from` and is `width` wide ends; never beyond the chunk.
-  virtual std::string end(const Step &step, const std::string &from, double width) const = 0;
+  virtual std::string end(const Step &step, const std::string &from, std::int64_t width) const = 0;
 };
 
 class BlockRuler final : public Ruler {
  public:
   explicit BlockRuler(const Job &job) : blocks_(count_blocks(job)) {}
-  double width(const Step &step) const override { return std::max(1.0, static_cast<double>(stop(step) - start(step))); }
-  std::string end(const Step &step, const std::string &from, double width) const override {
-    long long const next = std::stoll(from) + std::max(1LL, std::llround(width));
+  std::int64_t width(const Step &step) const override { return std::max<std::int64_t>(1, stop(step) - start(step)); }
+  std::string end(const Step &step, const std::string &from, std::int64_t width) const override {
+    long long const next = std::stoll(from) + width;
     return std::to_string(std::max(std::stoll(from), std::min(next, stop(step))));
   }
 
@@ -55,18 +55,18 @@ class BlockRuler final : public Ruler {
 class ValueRuler final : public Ruler {
  public:
   explicit ValueRuler(const TableShape &shape) : type_(shape.chunk_type) {}
-  double width(const Step &step) const override {
-    const char *const difference = is_timestamp() ? "SELECT (extract(epoch FROM $2::%s - $1::%s) * 1e6)::float8"
-                                                  : "SELECT ($2::%s - $1::%s)::float8";
-    return std::max(1.0, std::stod(*pg::query_value(typed(difference), {*step.lo, *step.hi})));
+  std::int64_t width(const Step &step) const override {
+    const char *const difference = type_ == "date"  ? "SELECT ($2::%s - $1::%s)::bigint"
+                                   : is_timestamp() ? "SELECT (extract(epoch FROM $2::%s - $1::%s) * 1e6)::bigint"
+                                                  : "SELECT $2::%s::numeric - $1::%s::numeric";
+    return std::max<std::int64_t>(1, pg::query_integer(typed(difference), {*step.lo, *step.hi}));
   }
-  std::string end(const Step &step, const std::string &from, double width) const override {
-    double const units = std::max(1.0, std::floor(width));
+  std::string end(const Step &step, const std::string &from, std::int64_t width) const override {
     const char *const sum =
         is_timestamp() ? "SELECT least($1::%s + least($2, extract(epoch FROM $3::%s - $1::%s)) * interval '1 s', $3::%s)::text"
         : type_ == "date" ? "SELECT least($1::%s + least($2, $3::%s - $1::%s)::int, $3::%s)::text"
                           : "SELECT ($1::%s + least($2, $3::numeric - $1::numeric)::%s)::text";
-    std::string const next = *pg::query_value(typed(sum), {from, is_timestamp() ? units / 1e6 : units, *step.hi});
+    std::string const next = *pg::query_value(typed(sum), {from, is_timestamp() ? static_cast<double>(width) / 1e6 : static_cast<double>(width), *step.hi});
     return next == from ? *step.hi : next;
   }
 
@@ -85,7 +85,7 @@ struct ChunkRun {
   const Step &step;
   TableShape shape;
   std::unique_ptr<Ruler> ruler;
-  double width = 1;     // of the whole chunk
+  std::int64_t width = 1;  // of the whole chunk
   bool splits = true;   // a query without grain is never cut inside a chunk
   bool whole = false;   // blocks: rows in scope pass through the transform too
 };
@@ -109,11 +109,12 @@ ChunkRun begin_chunk(const Job &job, const Step &step) {
 }
 
 // The first batch: as many rows as the target time allows by what was measured, or a small number to measure with.
-double first_width(const ChunkRun &run) {
+std::int64_t first_width(const ChunkRun &run) {
   if (!run.splits) return run.width;
   double const rows = std::max<double>(1, static_cast<double>(run.step.rows_estimated));
   double const wanted = measured_rate > 0 ? measured_rate * static_cast<double>(run.job.spec.strategy.batch_target) : first_batch_rows;
-  return std::clamp(run.width * wanted / rows, 1.0, run.width);
+  double const share = std::min(1.0, wanted / rows);
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(run.width) * share));
 }
 
 std::string batch_select(const ChunkRun &run, const std::string &from, const std::string &to) {
@@ -130,7 +131,7 @@ struct Batch {
 };
 
 // A batch and its checkpoint, in one transaction.
-Batch run_batch(const ChunkRun &run, const std::string &from, double width) {
+Batch run_batch(const ChunkRun &run, const std::string &from, std::int64_t width) {
   return pg::transaction([&]() -> Batch {
     if (!may_go_on(run.job.id)) {
       give_back_step(run.step);
@@ -168,7 +169,7 @@ bool may_go_on(int job) {
 bool run_chunk(const Job &job, const Step &step) {
   ChunkRun const run = begin_chunk(job, step);
   std::string from = step.done_to.value_or(*step.lo);
-  double width = first_width(run);
+  std::int64_t width = first_width(run);
   std::int64_t const started = pg::now_ms();
   for (;;) {
     std::int64_t const batch_started = pg::now_ms();

@@ -30,6 +30,8 @@ void require_primary() {
     throw Error(sqlstate::read_only_sql_transaction, "a backfill cannot run on a standby", {}, "Connect to the primary server.");
 }
 
+void require(const Job &job, Action action) { require_allowed(job.name, parse_state(job.state), action); }
+
 void launch(const Job &job) {
   update_job(job.id, {{"launched_at", now_marker}});
   launch_coordinator(job.id);
@@ -129,7 +131,7 @@ bool settled(const std::string &name, const Look &look) {
 std::string run_backfill(const std::string &name) {
   require_primary();
   Job const job = job_for_caller(name, true);
-  require_allowed(job.name, job.state, Action::run);
+  require(job, Action::run);
   std::string const watch = "; watch it with CALL backfill_wait(" + quote_literal(job.name) + ") or in backfill.jobs";
   if (coordinator_lives(job.id)) return "backfill " + job.name + " is at work already" + watch;
   if (job.state == "planned" || job.state == "paused" || job.state == "failed") {
@@ -144,7 +146,7 @@ std::string run_backfill(const std::string &name) {
 
 std::string pause_backfill(const std::string &name) {
   Job const job = job_for_caller(name, true);
-  require_allowed(job.name, job.state, Action::pause);
+  require(job, Action::pause);
   if (!coordinator_lives(job.id)) {
     set_state(job, "paused", "paused", "No worker was running.");
     return "backfill " + job.name + " is paused; go on with " + call_text("backfill_run", job);
@@ -156,17 +158,17 @@ std::string pause_backfill(const std::string &name) {
 
 std::string cancel_backfill(const std::string &name) {
   Job const seen = job_for_caller(name);
-  require_allowed(seen.name, seen.state, Action::cancel);
+  require(seen, Action::cancel);
   take_over(seen);
   Job const job = job_for_caller(name, true);  // nobody changes it any more
-  require_allowed(job.name, job.state, Action::cancel);
+  require(job, Action::cancel);
   return cancel_job(job);
 }
 
 std::string retry_chunk(const std::string &name, std::int64_t chunk) {
   require_primary();
   Job const job = job_for_caller(name, true);
-  require_allowed(job.name, job.state, Action::retry);
+  require(job, Action::retry);
   require_chunk(job, chunk);
   reopen_chunk(job, chunk);
   reopen_audit(job.id);
@@ -178,7 +180,7 @@ std::string retry_chunk(const std::string &name, std::int64_t chunk) {
 std::string audit_again(const std::string &name) {
   require_primary();
   Job const job = job_for_caller(name, true);
-  require_allowed(job.name, job.state, Action::audit);
+  require(job, Action::audit);
   reopen_audit(job.id);
   set_state(job, "running", "audit requested");
   launch_unless_alive(job);
@@ -188,7 +190,7 @@ std::string audit_again(const std::string &name) {
 std::string alter_backfill(const std::string &name, std::optional<std::int64_t> parallelism,
                            const std::optional<std::string> &retention) {
   Job const job = job_for_caller(name, true);
-  require_allowed(job.name, job.state, Action::alter);
+  require(job, Action::alter);
   if (parallelism && (*parallelism < 1 || *parallelism > 64))
     throw Error(sqlstate::invalid_parameter_value, "parallelism must be between 1 and 64",
                 "It is " + std::to_string(*parallelism) + ".", "Choose a number of workers the server can spare.");
