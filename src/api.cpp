@@ -1,2 +1,32 @@
 // The SQL-callable functions, one line of work each.  src/sql/functions.sql declares and documents them.
 #include "pg/function.hpp"
+#include "run/control.hpp"
+
+using namespace backfill;
+
+BACKFILL_FUNCTION(backfill_run) { return call.text(run_backfill(call.text_argument(0))); }
+
+BACKFILL_FUNCTION(backfill_wait) {
+  wait_for(call.text_argument(0), call.optional_text(1));
+  return call.nothing();
+}
+
+BACKFILL_FUNCTION(backfill_pause) { return call.text(pause_backfill(call.text_argument(0))); }
+
+BACKFILL_FUNCTION(backfill_cancel) { return call.text(cancel_backfill(call.text_argument(0))); }
+
+BACKFILL_FUNCTION(backfill_retry) { return call.text(retry_chunk(call.text_argument(0), *call.optional_integer(1))); }
+
+BACKFILL_FUNCTION(backfill_audit) { return call.text(audit_again(call.text_argument(0))); }
+
+BACKFILL_FUNCTION(backfill_alter) {
+  return call.text(alter_backfill(call.text_argument(0), call.optional_integer(1), call.optional_text(2)));
+}
+
+BACKFILL_FUNCTION(backfill_maintain) { return call.text(maintain()); }
+
+// For the view backfill.jobs.
+BACKFILL_FUNCTION(backfill_pending_keys) {
+  std::optional<std::int64_t> const count = visible_pending_keys(static_cast<int>(*call.optional_integer(0)));
+  return count ? call.integer(*count) : call.null_result();
+}

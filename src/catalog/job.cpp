@@ -59,14 +59,13 @@ Error no_such_job(const std::string &name) {
                "No backfill of that name is visible to you.", "List the names with: SELECT name, state FROM backfill.jobs;");
 }
 
-// A role sees the jobs of tables it owns, directly or as a member; as the views do.
-bool visible_to(Oid role, Oid owner) { return pg::is_member(role, owner); }
-
-bool may_only_watch(Oid role) {
-  return pg::query_boolean("SELECT pg_has_role($1::oid, 'pg_monitor', 'MEMBER')", {pg::Param::oid(role)});
-}
-
 }  // namespace
+
+bool may_see(Oid role, const Job &job) {
+  return pg::is_member(role, job.owner) || pg::as_extension([&] {
+    return pg::query_boolean("SELECT pg_has_role($1::oid, 'pg_monitor', 'MEMBER')", {pg::Param::oid(role)});
+  });
+}
 
 Job find_job(const std::string &name, bool lock) {
   Oid const caller = pg::current_role();
@@ -75,7 +74,7 @@ Job find_job(const std::string &name, bool lock) {
         pg::execute(select_job("name = $1 ORDER BY id DESC LIMIT 1", lock), {name});
     if (found.empty()) throw no_such_job(name);
     Job job = read_job(found[0]);
-    if (!visible_to(caller, job.owner) && !may_only_watch(caller)) throw no_such_job(name);
+    if (!may_see(caller, job)) throw no_such_job(name);
     return job;
   });
 }

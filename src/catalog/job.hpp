@@ -49,6 +49,9 @@ struct Job {
 Job find_job(const std::string &name, bool lock = false);
 std::optional<Job> load_job(int id, bool lock = false);
 
+// Members of the target's owner role, pg_monitor and superusers.
+bool may_see(Oid role, const Job &job);
+
 // As find_job, and requires membership in the target's owner role (42501).  Every SQL-callable function begins here.
 Job job_for_caller(const std::string &name, bool lock = false);
 

@@ -87,12 +87,11 @@ struct ChunkRun {
   std::unique_ptr<Ruler> ruler;
   std::int64_t width = 1;  // of the whole chunk
   bool splits = true;   // a query without grain is never cut inside a chunk
-  bool whole = false;   // blocks: rows in scope pass through the transform too
 };
 
 ChunkRun begin_chunk(const Job &job, const Step &step) {
   return pg::transaction([&] {
-    ChunkRun run{job, step, read_shape(job), nullptr, 1, true, false};
+    ChunkRun run{job, step, read_shape(job), nullptr, 1, true};
     pg::as_extension([&] {
       if (step.kind == "blocks")
         run.ruler = std::make_unique<BlockRuler>(job);
@@ -102,8 +101,6 @@ ChunkRun begin_chunk(const Job &job, const Step &step) {
       run.width = run.ruler->width(step);
     });
     run.splits = step.kind == "blocks" || !job.spec.transform.is_query();
-    Node const params = parse_document(step.params);
-    if (const Node *whole = params.find("whole")) run.whole = whole->boolean();
     return run;
   });
 }
@@ -118,10 +115,8 @@ std::int64_t first_width(const ChunkRun &run) {
 }
 
 std::string batch_select(const ChunkRun &run, const std::string &from, const std::string &to) {
-  int const chunk = run.step.chunk.value_or(0);
-  if (run.step.kind == "blocks")
-    return block_rows(run.job, run.shape, chunk, std::stoll(from), std::stoll(to), run.whole);
-  return transformed_range(run.job, run.shape, chunk, from, to);
+  if (run.step.kind == "blocks") return block_rows(run.job, run.shape, run.step, std::stoll(from), std::stoll(to));
+  return transformed_range(run.job, run.shape, run.step, from, to);
 }
 
 struct Batch {

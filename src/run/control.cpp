@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "capture/capture.hpp"
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
 #include "core/sql_text.hpp"
@@ -229,6 +230,14 @@ std::string maintain() {
   }
   int const ended = end_retention();
   return std::to_string(restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped";
+}
+
+std::optional<std::int64_t> visible_pending_keys(int id) {
+  Oid const caller = pg::current_role();
+  std::optional<Job> const job = load_job(id);
+  if (!job || !job->active() || (job->capture_log == 0 && job->reverse_log == 0) || job->home != this_home()) return std::nullopt;
+  if (!may_see(caller, *job)) return std::nullopt;
+  return pending_keys(*job);
 }
 
 void wait_for(const std::string &name, const std::optional<std::string> &timeout) {

@@ -28,4 +28,7 @@ std::string maintain();
 // (an interval) is over, 55000 when nobody runs it.
 void wait_for(const std::string &name, const std::optional<std::string> &timeout);
 
+// For views: rows waiting in the job's log; nullopt where there is none or the caller may not see the job.
+std::optional<std::int64_t> visible_pending_keys(int job);
+
 }  // namespace backfill

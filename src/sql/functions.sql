@@ -1,3 +1,43 @@
 -- What people call.  Each function is one line of work in src/api.cpp; its COMMENT says arguments, result and locks.
 -- Functions live in the schema chosen by CREATE EXTENSION, tables in schema backfill.
 
+
+CREATE FUNCTION backfill_run(name text) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_run';
+COMMENT ON FUNCTION backfill_run(text) IS
+  'Starts or resumes a backfill and returns at once; background workers do the work after the current transaction has committed. Resuming keeps finished chunks and gives failed steps their retries back. Errors: 42704 unknown, 42501 not a member of the target''s owner, 55000 not allowed in this state, 53000 no worker slot. Locks: the job''s row.';
+
+CREATE PROCEDURE backfill_wait(name text, timeout interval DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME', 'backfill_wait';
+COMMENT ON PROCEDURE backfill_wait(text, interval) IS
+  'Waits until a backfill is ready, paused, published or finished, telling progress as NOTICE; commits between looks, so it holds no snapshot. Raises the job''s own error when it fails, 57014 after the timeout, 55000 when nobody runs it, 25001 inside a transaction block. Takes no locks.';
+
+CREATE FUNCTION backfill_pause(name text) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_pause';
+COMMENT ON FUNCTION backfill_pause(text) IS
+  'Asks a running backfill to stop between batches; everything is kept, captured changes wait in the log. Go on with backfill_run. Errors: 42704, 42501, 55000. Locks: the job''s row.';
+
+CREATE FUNCTION backfill_cancel(name text) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_cancel';
+COMMENT ON FUNCTION backfill_cancel(text) IS
+  'Stops a backfill that is not published and drops its shadow, log and triggers; only the ledger is left. Its workers are terminated. Errors: 42704, 42501, 55000, 55P03. Locks: ACCESS EXCLUSIVE on the target for a moment, in bounded tries.';
+
+CREATE FUNCTION backfill_retry(name text, chunk integer) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_retry';
+COMMENT ON FUNCTION backfill_retry(text, integer) IS
+  'Runs one chunk again, also after success (then it replaces its range), and the checks after it. Arguments: the backfill and the chunk''s number in backfill.chunks. Errors: 42704, 42501, 22023 no such chunk, 55000, 55006 being run. Locks: the job''s row.';
+
+CREATE FUNCTION backfill_audit(name text) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_audit';
+COMMENT ON FUNCTION backfill_audit(text) IS
+  'Runs the checks of a ready backfill again, as a new audit: older verdicts and waivers are void. Returns at once; results appear in backfill.checks. Errors: 42704, 42501, 55000. Locks: the job''s row.';
+
+CREATE FUNCTION backfill_alter(name text, parallelism integer DEFAULT NULL, retention interval DEFAULT NULL) RETURNS text
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'backfill_alter';
+COMMENT ON FUNCTION backfill_alter(text, integer, interval) IS
+  'Changes a backfill while it runs: parallelism (1 to 64 workers), retention (how long the archive is kept after publish). Null leaves a setting as it is. Errors: 42704, 42501, 22023, 55000. Locks: the job''s row.';
+
+CREATE FUNCTION backfill_maintain() RETURNS text
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'backfill_maintain';
+COMMENT ON FUNCTION backfill_maintain() IS
+  'Housekeeping, for pg_cron: starts coordinators for backfills that should have one and drops archives whose retention has ended. Looks at the jobs the caller may manage. Locks: those jobs'' rows; for an ended archive as backfill_finish.';
