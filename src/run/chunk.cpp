@@ -114,11 +114,6 @@ std::int64_t first_width(const ChunkRun &run) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(run.width) * share));
 }
 
-std::string batch_select(const ChunkRun &run, const std::string &from, const std::string &to) {
-  if (run.step.kind == "blocks") return block_rows(run.job, run.shape, run.step, std::stoll(from), std::stoll(to));
-  return transformed_range(run.job, run.shape, run.step, from, to);
-}
-
 struct Batch {
   std::string end;
   std::int64_t rows;
@@ -138,7 +133,7 @@ Batch run_batch(const ChunkRun &run, const std::string &from, std::int64_t width
       return run.ruler->end(run.step, from, width);
     });
     // Past the end of the table there is nothing to read.
-    std::int64_t const rows = blocks && end == from ? 0 : copy_rows(run.job, run.shape, batch_select(run, from, end));
+    std::int64_t const rows = blocks && end == from ? 0 : copy_batch(run.job, run.shape, run.step, from, end);
     bool const last = blocks && !run.step.hi ? run.ruler->end(run.step, end, 1) == end : end == run.step.hi;
     checkpoint(run.step, end, rows);
     if (last) finish_step(run.step);
