@@ -6,8 +6,9 @@
 #   build_and_install        builds the copy and installs it into a private copy of the PostgreSQL tree
 #   start_cluster            a throwaway server on a Unix socket; PGHOST, PGUSER and PATH lead to it
 #
-# A workspace is one temporary directory: src (the checkout), pg (PostgreSQL), data and log of each cluster.  Nothing
-# outside of it is written, so two runs do not meet.  It is removed at the end, BACKFILL_KEEP=1 keeps it.
+# A workspace is one temporary directory: src (the checkout), pg (PostgreSQL), data and log of each cluster.  Nothing else
+# is written (but the cache of ccache, where that is installed), so two runs do not meet.  It is removed at the end;
+# BACKFILL_KEEP=1 keeps it.
 # shellcheck shell=bash
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
