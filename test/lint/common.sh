@@ -22,5 +22,5 @@ complain() {
 clang_flags() {
   local pg_config=${PG_CONFIG:-}
   [ -n "$pg_config" ] || pg_config=$(find /usr/lib/postgresql -path '*/bin/pg_config' 2>/dev/null | sort -V | tail -n 1)
-  echo "-xc++ -std=c++20 -Isrc -isystem $("$pg_config" --includedir-server) -isystem $("$pg_config" --includedir)"
+  echo "-xc++ -std=c++20 -DBACKFILL_TESTING -Isrc -isystem $("$pg_config" --includedir-server) -isystem $("$pg_config" --includedir)"
 }

@@ -1,0 +1,79 @@
+// What only tests call (make TESTING=1): the boundary provoked from SQL.  sql/boundary.sql declares these functions.
+#ifdef BACKFILL_TESTING
+
+#include <new>
+#include <stdexcept>
+
+#include "core/error.hpp"
+#include "pg/function.hpp"
+#include "pg/spi.hpp"
+#include "pg/transaction.hpp"
+
+namespace backfill::pg {
+namespace {
+
+// Counts the objects that live in C++ frames: zero between two calls, or a destructor was skipped.
+int alive = 0;
+
+struct Witness {
+  Witness() { ++alive; }
+  ~Witness() { --alive; }
+  Witness(const Witness &) = delete;
+  Witness &operator=(const Witness &) = delete;
+};
+
+// An object with a destructor in every frame on the way up.
+std::optional<std::string> descend(const std::string &sql, int depth) {
+  Witness const witness;
+  return depth > 0 ? descend(sql, depth - 1) : query_value(sql);
+}
+
+[[noreturn]] void raise(const std::string &kind) {
+  Witness const witness;
+  if (kind == "error") {
+    throw Error(sqlstate::object_in_use, "the message", "This is the detail.", "Follow this hint.");
+  }
+  if (kind == "bad_alloc") throw std::bad_alloc();
+  if (kind == "standard") throw std::runtime_error("a standard exception");
+  throw 42;
+}
+
+// How often fn failed, each failure swallowed.
+template <typename Fn>
+std::int64_t swallow(std::int64_t times, Fn fn) {
+  std::int64_t failures = 0;
+  for (std::int64_t i = 0; i < times; ++i) {
+    try {
+      subtransaction(fn);
+    } catch (const Error &) {
+      ++failures;
+    }
+  }
+  return failures;
+}
+
+}  // namespace
+}  // namespace backfill::pg
+
+using namespace backfill::pg;
+
+// boundary_forward(sql, depth): the value of the statement; its error passes through depth C++ frames.
+BACKFILL_FUNCTION(boundary_forward) {
+  std::optional<std::string> const value =
+      descend(call.text_argument(0), static_cast<int>(call.optional_integer(1).value_or(0)));
+  return value ? call.text(*value) : call.null_result();
+}
+
+// boundary_raise(kind): an exception of that kind leaves C++.
+BACKFILL_FUNCTION(boundary_raise) { raise(call.text_argument(0)); }
+
+// boundary_swallow(sql, times): runs the statement in a subtransaction each time; the number of failures.
+BACKFILL_FUNCTION(boundary_swallow) {
+  std::string const sql = call.text_argument(0);
+  return call.integer(swallow(call.optional_integer(1).value_or(1), [&] { descend(sql, 2); }));
+}
+
+// boundary_alive(): objects whose destructor has not run.
+BACKFILL_FUNCTION(boundary_alive) { return call.integer(alive); }
+
+#endif
