@@ -30,11 +30,11 @@ struct Option {
 };
 
 std::string table_sql(Oid relation) {
-  const pg::Row row = pg::execute(
-                          "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = "
-                          "c.relnamespace WHERE c.oid = $1",
-                          {Param::oid(relation)})
-                          .only();
+  const pg::Result found = pg::execute(
+      "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = "
+      "c.relnamespace WHERE c.oid = $1",
+      {Param::oid(relation)});
+  const pg::Row row = found.only();
   return qualified(row.text("nspname"), row.text("relname"));
 }
 
@@ -232,15 +232,15 @@ void add_unvalidated_checks(const Job &job, const std::string &shadow) {
 }
 
 void copy_identity_and_cluster_marks(const Job &job, const std::string &shadow) {
-  const pg::Row row = pg::execute(R"(
+  const pg::Result found = pg::execute(R"(
     SELECT c.relreplident,
            (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid) AS identity_index,
            (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = c.oid AND i.indisclustered AND i.indisvalid) AS cluster_index
     FROM pg_class c WHERE c.oid = $1)",
-                                  {Param::oid(job.live)})
-                          .only();
+                                       {Param::oid(job.live)});
+  const pg::Row row = found.only();
   const std::string identity = row.text("relreplident");
   const auto twin = [&](const char *column) { return quote_ident(shadow_index_name(job, row.text(column))); };
   if (identity == "f") pg::execute("ALTER TABLE " + shadow + " REPLICA IDENTITY FULL");
