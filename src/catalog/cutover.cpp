@@ -57,6 +57,23 @@ void record_ended(const Job &job, const std::string &state, const std::string &d
   update_job(job.id, {{"shadow", nullptr}, {"archive", nullptr}, {"capture_log", nullptr}, {"reverse_log", nullptr}});
 }
 
+bool was_rolled_back(int job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.event e JOIN backfill.job j ON j.id = e.job_id"
+                             " WHERE e.job_id = $1 AND e.event = 'rolled back' AND j.state <> 'published')",
+                             {job});
+  });
+}
+
+std::optional<int> next_after_stage(int job) {
+  return pg::as_extension([&]() -> std::optional<int> {
+    auto const stage = pg::query_value(
+        "SELECT min(stage) FROM backfill.step WHERE job_id = $1 AND phase = 'after' AND status IN ('pending', 'running')", {job});
+    if (!stage) return std::nullopt;
+    return std::stoi(*stage);
+  });
+}
+
 std::vector<int> jobs_past_retention() {
   return pg::as_extension([] {
     std::vector<int> jobs;

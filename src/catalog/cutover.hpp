@@ -4,6 +4,7 @@
 // archive; a rollback makes the archive live again and the rejected version the shadow.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,10 @@ void record_published(const Job &job, const std::string &archive_until, const st
 void record_rolled_back(const Job &job, const std::string &detail);
 // What the job had made no longer exists; state is finished or cancelled.
 void record_ended(const Job &job, const std::string &state, const std::string &detail);
+
+// Steps after a swap, also after the one that rolls back: `release`, `validate`.
+bool was_rolled_back(int job);                  // published once, and not now
+std::optional<int> next_after_stage(int job);  // the lowest stage with a pending one
 
 // Ids of the published jobs whose retention has ended, oldest first.
 std::vector<int> jobs_past_retention();

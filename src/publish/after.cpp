@@ -4,6 +4,7 @@
 //   validate  a foreign key of the table in service, created NOT VALID in the swap, is checked over its rows
 #include <algorithm>
 
+#include "catalog/cutover.hpp"
 #include "core/node.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
@@ -50,6 +51,11 @@ void validate_foreign_key(const Job &job, const std::string &name) {
 }
 
 }  // namespace
+
+std::optional<int> open_after_stage(const Job &job) {
+  if (job.state != "ready" || !was_rolled_back(job.id)) return std::nullopt;
+  return next_after_stage(job.id);
+}
 
 void run_after_step(const Job &job, const Step &step) {
   if (step.kind == "release") {

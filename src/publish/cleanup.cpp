@@ -5,8 +5,10 @@
 #include <algorithm>
 
 #include "capture/capture.hpp"
+#include "capture/log.hpp"
 #include "catalog/cutover.hpp"
 #include "core/sql_text.hpp"
+#include "core/state.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "publish/attempt.hpp"
@@ -52,8 +54,8 @@ void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
     remove_capture(job, job.live);
   }
   drop_table(retired);
-  drop_table(job.capture_log);
-  drop_table(job.reverse_log);
+  pg::execute("DROP TABLE IF EXISTS " + log_name(job));
+  pg::execute("DROP TABLE IF EXISTS " + reverse_log_name(job));
 }
 
 Tries finish(const Job &job, const Limits &limits) {
@@ -67,22 +69,13 @@ Tries finish(const Job &job, const Limits &limits) {
 }  // namespace
 
 std::string finish_job(const Job &job) {
-  if (job.state != "published")
-    throw Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + job.name + "\" cannot be finished: it is " + job.state,
-                "Only a published backfill has an archive to drop.",
-                job.active() ? "Publish it first, or give it up with SELECT backfill_cancel(" + quote_literal(job.name) + ");"
-                             : "Nothing is to be done.");
+  require_allowed(job.name, parse_state(job.state), Action::finish);
   Tries const tries = finish(job, limits_of({job}));
   return "finished " + job.name + " " + describe(tries) + "; " + qualified(job.target_schema, job.archive_name) + " was dropped";
 }
 
 std::string cancel_job(const Job &job) {
-  if (job.state == "published" || !job.active())
-    throw Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + job.name + "\" cannot be cancelled: it is " + job.state,
-                job.active() ? "The new version is in service." : "It has ended and left nothing behind.",
-                job.active() ? "Undo it with SELECT backfill_rollback(" + quote_literal(job.name) + "); first, or keep it with SELECT backfill_finish(" +
-                                   quote_literal(job.name) + ");"
-                             : "Nothing is to be done.");
+  require_allowed(job.name, parse_state(job.state), Action::cancel);
   Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
     drop_what_is_left(job, job.shadow, attempt);

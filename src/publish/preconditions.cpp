@@ -5,6 +5,7 @@
 #include "audit/audit.hpp"
 #include "capture/capture.hpp"
 #include "core/sql_text.hpp"
+#include "core/state.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
@@ -32,19 +33,6 @@ std::string joined(const std::vector<std::string> &parts, const char *separator)
   std::string text;
   for (const std::string &part : parts) text += (text.empty() ? "" : separator) + part;
   return text;
-}
-
-std::string next_step(const Job &job) {
-  if (job.state == "planned") return "Run it first: " + call_sql("backfill_run", job);
-  if (job.state == "running") return "Wait for it: CALL backfill_wait(" + quote_literal(job.name) + ");";
-  if (job.state == "published") return "It is in service already; undo with " + call_sql("backfill_rollback", job);
-  if (job.active()) return "Resume it: " + call_sql("backfill_run", job);
-  return "Plan it again with backfill_plan().";
-}
-
-void require_ready(const Job &job) {
-  if (job.state != "ready")
-    throw refusal(job, "it is " + job.state, "Only a backfill that is ready can be published.", next_step(job));
 }
 
 void require_checks(const Job &job) {
@@ -109,7 +97,7 @@ void require_read_committed(const std::string &function) {
 }
 
 void require_publishable(const Job &job) {
-  require_ready(job);
+  require_allowed(job.name, parse_state(job.state), Action::publish);
   pg::as_extension([&] { require_same_table(publishing(job)); });
   require_checks(job);
   require_shape(job);

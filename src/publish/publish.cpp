@@ -14,6 +14,7 @@
 #include "publish/publish.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "capture/capture.hpp"
 #include "catalog/cutover.hpp"
@@ -96,6 +97,14 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
   } catch (const Truncated &truncated) {
     return start_over(*std::find_if(jobs.begin(), jobs.end(), [&](const Job &job) { return job.id == truncated.job; }));
   }
+}
+
+std::string publish_named(const std::vector<std::string> &names) {
+  if (names.empty())
+    throw Error(sqlstate::invalid_parameter_value, "no backfill was named", {}, "Give the names: SELECT backfill_publish('…');");
+  std::vector<Job> jobs;
+  for (const std::string &name : std::set<std::string>(names.begin(), names.end())) jobs.push_back(job_for_caller(name));
+  return publish_jobs(jobs);
 }
 
 std::vector<Step> plan_publish_steps(const Job &job) {

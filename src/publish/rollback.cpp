@@ -4,6 +4,7 @@
 // The rejected version becomes the shadow again and is kept in step by the forward capture, which is installed on the
 // restored table in the same transaction: it can be audited, published again, or cancelled.
 #include "capture/capture.hpp"
+#include "capture/log.hpp"
 #include "catalog/cutover.hpp"
 #include "copy/shadow.hpp"
 #include "core/sql_text.hpp"
@@ -36,18 +37,15 @@ void warn_of_columns_left(const Job &job) {
 // Keys carried so far, as drain_reverse left them in the capture log.
 std::int64_t carried_keys(const Job &job) {
   return pg::as_extension([&] {
-    std::string const log = relation_sql(job.capture_log);
-    std::string keys;
-    for (std::size_t i = 1; i <= job.key.size(); i++) keys += (i > 1 ? ", k" : "k") + std::to_string(i);
-    return log.empty() ? 0 : pg::query_integer("SELECT count(*) FROM (SELECT DISTINCT " + keys + " FROM " + log + ") AS k");
+    return pg::query_integer("SELECT count(*) FROM (SELECT DISTINCT " + key_list(job.key.size(), "k") + " FROM " +
+                             log_name(job) + ") AS k");
   });
 }
 
 void turn_capture_back(const Job &published) {
   remove_capture(published, published.live);
   remove_guard(published);
-  std::string const log = relation_sql(published.reverse_log);
-  if (!log.empty()) pg::execute("DROP TABLE " + log);
+  pg::execute("DROP TABLE IF EXISTS " + reverse_log_name(published));
 }
 
 std::string nothing_to_undo(const Job &job) {
