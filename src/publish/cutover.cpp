@@ -6,6 +6,7 @@
 #include "capture/capture.hpp"
 #include "capture/drain.hpp"
 #include "core/sql_text.hpp"
+#include "pg/acl.hpp"
 #include "pg/role.hpp"
 #include "pg/worker.hpp"
 #include "publish/movers.hpp"
@@ -41,6 +42,13 @@ void fire_deferred(const Swap &swap) {
   if (!constraints.empty()) pg::execute("SET CONSTRAINTS " + constraints + " IMMEDIATE");
 }
 
+// Whoever could use the one can use the other; until a version is in service nobody but the owner has business there.
+void move_privileges(const Swap &swap) {
+  pg::copy_privileges(swap.out, swap.in);
+  for (const auto &[old, twin] : identity_twins(swap)) pg::copy_privileges(old, twin);
+  if (!swap.forward) pg::clear_privileges(swap.out);
+}
+
 }  // namespace
 
 void lock_for_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt) {
@@ -65,6 +73,7 @@ void lock_for_swaps(const std::vector<Swap> &swaps, const std::string &required,
 
 void exchange(const Swap &swap) {
   pg::as_extension([&] {
+    move_privileges(swap);
     std::vector<std::string> const statements = moving_statements(swap);
     pg::execute("ALTER TABLE " + swap.target_sql() + " RENAME TO " + quote_ident(swap.out_name));
     pg::execute("ALTER TABLE " + qualified(swap.schema, swap.in_name) + " RENAME TO " + quote_ident(swap.name));

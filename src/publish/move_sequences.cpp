@@ -1,6 +1,6 @@
 // Sequences.  A serial column's goes on: only OWNED BY moves, so that dropping the old version never drops it.  An
 // identity column's is part of its table: the twin carries on from the same value, under the same name, with the same
-// parameters, privileges and comment.
+// parameters and comment.
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "publish/movers.hpp"
@@ -55,8 +55,6 @@ void move_identity(const Swap &swap, const pg::Row &old, const pg::Row &twin, st
   if (old.get("comment") != twin.get("comment"))
     enter.push_back("COMMENT ON SEQUENCE " + in_service + " IS " +
                     (old.null("comment") ? std::string("NULL") : quote_literal(old.text("comment"))));
-  for (std::string &statement : privilege_statements(old.oid("oid"), twin.oid("oid"), "SEQUENCE", in_service))
-    enter.push_back(std::move(statement));
 }
 
 }  // namespace
@@ -70,6 +68,15 @@ std::vector<LockRequest> sequence_locks(const Swap &swap) {
       locks.push_back({row.oid("oid"), pg::LockMode::access_exclusive});
   }
   return locks;
+}
+
+std::vector<std::pair<Oid, Oid>> identity_twins(const Swap &swap) {
+  std::vector<std::pair<Oid, Oid>> pairs;
+  pg::Result const twins = sequences_of(swap.in, identity);
+  for (const pg::Row &old : sequences_of(swap.out, identity))
+    for (const pg::Row &twin : twins)
+      if (twin.text("attname") == old.text("attname")) pairs.emplace_back(old.oid("oid"), twin.oid("oid"));
+  return pairs;
 }
 
 std::vector<std::string> move_sequences(const Swap &swap) {

@@ -7,7 +7,6 @@ const std::vector<Mover> &movers() {
       {"indexes", nullptr, move_indexes},
       {"statistics", nullptr, move_statistics},
       {"sequences", sequence_locks, move_sequences},
-      {"privileges", nullptr, move_privileges},
       {"foreign keys", foreign_key_locks, move_foreign_keys},
       {"views", view_locks, move_views},
   };

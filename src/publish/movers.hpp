@@ -8,6 +8,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "publish/attempt.hpp"
@@ -34,7 +35,7 @@ std::vector<std::string> move_indexes(const Swap &swap);
 std::vector<std::string> move_statistics(const Swap &swap);
 std::vector<LockRequest> sequence_locks(const Swap &swap);
 std::vector<std::string> move_sequences(const Swap &swap);
-std::vector<std::string> move_privileges(const Swap &swap);
+std::vector<std::pair<Oid, Oid>> identity_twins(const Swap &swap);  // sequences of `out` and `in`
 std::vector<LockRequest> foreign_key_locks(const Swap &swap);
 std::vector<std::string> move_foreign_keys(const Swap &swap);
 std::vector<LockRequest> view_locks(const Swap &swap);
@@ -44,9 +45,5 @@ std::vector<std::string> move_views(const Swap &swap);
 // table, needs the tables they refer to.
 std::vector<LockRequest> retired_foreign_key_locks(Oid table);
 std::vector<std::string> drop_foreign_keys(Oid table, const std::string &table_sql);
-
-// ALTER … statements that give `to` (quoted, of `object`: TABLE, SEQUENCE …) the privileges that relation `from` has,
-// taking away those that relation `of_to` has now.
-std::vector<std::string> privilege_statements(Oid from, Oid of_to, const std::string &object, const std::string &to);
 
 }  // namespace backfill

@@ -7,7 +7,8 @@
 //        lock   the job's rows and drains, dependents, the shadow; the table in service last
 //        check  again what may have changed
 //        drain  the rest: now the shadow equals transform(live)
-//        swap   names of tables, indexes, sequences, statistics; dependents (movers.hpp)
+//        swap   what changed on the old version since the shadow was shaped; privileges; names of tables, indexes,
+//               sequences, statistics; dependents (movers.hpp)
 //        guard  the archive; capture for the way back; the record
 //
 // All the jobs of one call are swapped, or none.  Rolling back is the same with the roles exchanged (rollback.cpp).
@@ -19,6 +20,7 @@
 #include "capture/capture.hpp"
 #include "catalog/cutover.hpp"
 #include "catalog/step.hpp"
+#include "copy/shadow.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -50,6 +52,8 @@ void publish_one(const Swap &swap, Try &attempt) {
   require_unchanged(swap);
   drain_rest(swap, attempt);
   attempt.require_time("swap the tables");
+  finish_shape(swap.job);
+  restore_autovacuum(swap.job);
   exchange(swap);
   record_published(swap.job, retention_end(swap.job), "");
   turn_capture_around(swap.job);
