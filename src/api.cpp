@@ -1,10 +1,20 @@
 // The SQL-callable functions, one line of work each.  src/sql/functions.sql declares and documents them.
-#include "catalog/job.hpp"
+#include "audit/audit.hpp"
 #include "pg/function.hpp"
+#include "plan/arguments.hpp"
+#include "plan/plan.hpp"
 #include "publish/publish.hpp"
 #include "run/control.hpp"
 
 using namespace backfill;
+
+static std::vector<std::string> plan(const Node &document) {
+  return plan_backfill(document, {plan_pre_checks, plan_checks, plan_publish_steps});
+}
+
+BACKFILL_FUNCTION(backfill_plan) { return call.rows(plan(parse_document(call.text_argument(0)))); }
+
+BACKFILL_FUNCTION(backfill_plan_named) { return call.rows(plan(document_of_arguments(call))); }
 
 BACKFILL_FUNCTION(backfill_run) { return call.text(run_backfill(call.text_argument(0))); }
 
@@ -26,12 +36,6 @@ BACKFILL_FUNCTION(backfill_alter) {
 }
 
 BACKFILL_FUNCTION(backfill_maintain) { return call.text(maintain()); }
-
-BACKFILL_FUNCTION(backfill_publish) { return call.text(publish_named(call.text_array(0))); }
-
-BACKFILL_FUNCTION(backfill_rollback) { return call.text(roll_back(job_for_caller(call.text_argument(0)))); }
-
-BACKFILL_FUNCTION(backfill_finish) { return call.text(finish_job(job_for_caller(call.text_argument(0)))); }
 
 // For the view backfill.jobs.
 BACKFILL_FUNCTION(backfill_pending_keys) {

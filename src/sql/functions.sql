@@ -1,6 +1,18 @@
 -- What people call.  Each function is one line of work in src/api.cpp; its COMMENT says arguments, result and locks.
 -- Functions live in the schema chosen by CREATE EXTENSION, tables in schema backfill.
 
+CREATE FUNCTION backfill_plan(spec text) RETURNS SETOF text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_plan';
+COMMENT ON FUNCTION backfill_plan(text) IS
+  'Plans a backfill from a spec in YAML or JSON: validates it, computes chunks, estimates, inventories dependents and stores the job as planned. Returns the plan to read, line by line, the next command last. Errors, all without side effect: 22P02 malformed, 22023 invalid, 42P01/42703 unknown table or column, 42804 types, 42501 not a member of the target''s owner, 42710 name taken, 55006 another backfill on the table, 2BP01 dependents that cannot be moved, 55000 no usable key, 0A000 not supported. Locks: ACCESS SHARE on the target and on the tables the transform reads.';
+
+CREATE FUNCTION backfill_plan(name text, target text, set jsonb DEFAULT NULL, query text DEFAULT NULL,
+  chunk_column text DEFAULT NULL, start text DEFAULT NULL, stop text DEFAULT NULL, chunk_by text DEFAULT NULL,
+  parallelism integer DEFAULT NULL, preserve_existing boolean DEFAULT NULL, checks jsonb DEFAULT NULL,
+  options jsonb DEFAULT NULL) RETURNS SETOF text
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'backfill_plan_named';
+COMMENT ON FUNCTION backfill_plan(text, text, jsonb, text, text, text, text, text, integer, boolean, jsonb, jsonb) IS
+  'The same as backfill_plan(spec) by named arguments: set maps columns to SQL expressions, query is one SELECT instead; chunk_column, start and stop are the half-open scope; chunk_by is a unit, an interval, a width or blocks; checks is a list; options is a fragment of a spec laid over the rest. Errors and locks as there.';
 
 CREATE FUNCTION backfill_run(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_run';
@@ -41,18 +53,3 @@ CREATE FUNCTION backfill_maintain() RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'backfill_maintain';
 COMMENT ON FUNCTION backfill_maintain() IS
   'Housekeeping, for pg_cron: starts coordinators for backfills that should have one and drops archives whose retention has ended. Looks at the jobs the caller may manage. Locks: those jobs'' rows; for an ended archive as backfill_finish.';
-
-CREATE FUNCTION backfill_publish(VARIADIC names text[]) RETURNS text
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_publish';
-COMMENT ON FUNCTION backfill_publish(text[]) IS
-  'Puts the new versions into service by renaming, in the caller''s transaction: all of the named backfills or none. Waits for old snapshots, drains what is left, swaps in bounded tries; returns how often it tried and how long it waited for locks and held them. Errors: 42704, 42501, 25001 not READ COMMITTED, 55000 not ready, a check in the way, or the table changed, 55006 old snapshots, 55P03 given up. Locks, to the end of the transaction: ACCESS EXCLUSIVE on the tables and their views, SHARE ROW EXCLUSIVE on tables referenced.';
-
-CREATE FUNCTION backfill_rollback(name text) RETURNS text
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_rollback';
-COMMENT ON FUNCTION backfill_rollback(text) IS
-  'Puts the old version back into service, with everything written since publish; the rejected version is kept as the shadow and the backfill is ready again. Before publish there is nothing to undo, and it says so. Errors: 42704, 42501, 25001, 55000, 55006, 55P03. Locks: as backfill_publish.';
-
-CREATE FUNCTION backfill_finish(name text) RETURNS text
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_finish';
-COMMENT ON FUNCTION backfill_finish(text) IS
-  'Drops the archive of a published backfill now and ends the capture for a rollback; there is no way back after it. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';

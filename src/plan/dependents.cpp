@@ -1,0 +1,225 @@
+// The inventory, in three moves:
+//
+//   1. gather    everything that pg_depend binds to the table, to its row type and to what it owns; and what other
+//                catalogs bind to it (publications, subscriptions, policies, labels);
+//   2. judge     each by its class: what is known to move has a kind and a fate; the rest is unknown, and unknown blocks;
+//   3. follow    views of views: they read through a view that keeps its OID, so they stay.
+//
+// What comes with the table and has no life of its own (defaults, TOAST, the row type, triggers of constraints and of
+// backfill itself) is left out.
+#include "plan/dependents.hpp"
+
+#include <map>
+#include <set>
+
+#include "catalog/job.hpp"
+#include "pg/role.hpp"
+#include "plan/plan.hpp"
+
+namespace backfill {
+
+namespace {
+
+// $1: the table.  One row an object: class, oid, identity, kind, fate, detail.
+constexpr char inventory_sql[] = R"(
+WITH RECURSIVE
+  live AS (SELECT c.oid, c.relnamespace, c.reltype, t.typarray, c.relrowsecurity, c.reltoastrelid
+             FROM pg_class c JOIN pg_type t ON t.oid = c.reltype WHERE c.oid = $1),
+  ours AS (SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+             AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+             JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'backfill'),
+  identity AS (SELECT d.objid AS oid FROM pg_depend d, live
+                WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = live.oid
+                  AND d.deptype = 'i' AND d.refobjsubid > 0),
+  bound AS (
+    SELECT d.classid, d.objid, d.objsubid, d.deptype, 'table' AS by
+      FROM pg_depend d, live WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = live.oid
+    UNION
+    SELECT d.classid, d.objid, d.objsubid, d.deptype, 'row type'
+      FROM pg_depend d, live WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid IN (live.reltype, live.typarray)
+    UNION
+    SELECT d.classid, d.objid, d.objsubid, d.deptype, 'sequence'
+      FROM pg_depend d JOIN identity s ON d.refclassid = 'pg_class'::regclass AND d.refobjid = s.oid
+    UNION
+    SELECT d.classid, d.objid, d.objsubid, d.deptype, 'index'
+      FROM pg_depend d JOIN pg_index i ON d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indexrelid, live
+     WHERE i.indrelid = live.oid
+    UNION
+    SELECT d.classid, d.objid, d.objsubid, d.deptype, 'constraint'
+      FROM pg_depend d JOIN pg_constraint k ON d.refclassid = 'pg_constraint'::regclass AND d.refobjid = k.oid, live
+     WHERE k.conrelid = live.oid
+  ),
+  judged AS (
+    SELECT b.classid, b.objid, b.by,
+      CASE b.classid
+        WHEN 'pg_class'::regclass THEN (
+          SELECT CASE
+              WHEN b.by = 'row type' AND b.objid <> live.oid
+                THEN CASE WHEN c.relkind IN ('v', 'm') THEN 'view column of the row type|blocks' ELSE 'column of the row type|blocks' END
+              WHEN c.oid = live.oid OR c.oid = live.reltoastrelid THEN '-'
+              WHEN c.relkind = 'i' AND b.by = 'table' THEN
+                CASE WHEN EXISTS (SELECT FROM pg_depend o WHERE o.classid = 'pg_class'::regclass AND o.objid = c.oid
+                                     AND o.refclassid = 'pg_constraint'::regclass AND o.deptype = 'i') THEN '-' ELSE 'index|moved' END
+              WHEN c.relkind = 'S' AND b.deptype = 'a' THEN 'sequence|moved'
+              WHEN c.relkind = 'S' AND b.deptype = 'i' THEN 'identity sequence|moved'
+              WHEN c.relkind IN ('r', 'p', 'f') THEN 'inheriting table|blocks'
+              ELSE 'relation|blocks' END FROM pg_class c WHERE c.oid = b.objid)
+        WHEN 'pg_constraint'::regclass THEN (
+          SELECT CASE
+              WHEN k.contype = 'f' AND k.conrelid = live.oid AND k.confrelid = live.oid THEN 'foreign key to itself|blocks'
+              WHEN k.contype = 'f' AND k.conrelid = live.oid THEN 'foreign key|rebuilt'
+              WHEN k.contype = 'f' THEN 'foreign key of another table|blocks'
+              WHEN k.conrelid = live.oid AND k.contype = 'p' THEN 'primary key|moved'
+              WHEN k.conrelid = live.oid AND k.contype = 'u' THEN 'unique constraint|moved'
+              WHEN k.conrelid = live.oid AND k.contype = 'x' THEN 'exclusion constraint|moved'
+              WHEN k.conrelid = live.oid AND k.contype = 'c' THEN 'check constraint|moved'
+              WHEN k.conrelid = live.oid AND k.contype IN ('t', 'n') THEN '-'
+              WHEN k.contypid <> 0 THEN 'domain constraint|blocks'
+              ELSE 'constraint|blocks' END FROM pg_constraint k WHERE k.oid = b.objid)
+        WHEN 'pg_trigger'::regclass THEN (
+          SELECT CASE WHEN t.tgisinternal OR t.tgfoid IN (SELECT oid FROM ours) THEN '-'
+                      WHEN t.tgrelid = live.oid THEN 'trigger|blocks' ELSE 'trigger of another table|blocks' END
+            FROM pg_trigger t WHERE t.oid = b.objid)
+        WHEN 'pg_rewrite'::regclass THEN (
+          SELECT CASE WHEN r.ev_class = live.oid THEN 'rule|blocks' WHEN c.relkind = 'v' AND r.rulename = '_RETURN' THEN 'view|rebuilt'
+                      WHEN c.relkind = 'm' THEN 'materialized view|blocks' ELSE 'rule of another table|blocks' END
+            FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid = b.objid)
+        WHEN 'pg_policy'::regclass THEN (
+          SELECT CASE WHEN p.polrelid = live.oid THEN 'policy|blocks' ELSE 'policy of another table|blocks' END
+            FROM pg_policy p WHERE p.oid = b.objid)
+        WHEN 'pg_attrdef'::regclass THEN (
+          SELECT CASE WHEN a.adrelid = live.oid THEN '-' ELSE 'default of another table|blocks' END FROM pg_attrdef a WHERE a.oid = b.objid)
+        WHEN 'pg_type'::regclass THEN (
+          SELECT CASE WHEN t.oid IN (live.reltype, live.typarray) THEN '-' WHEN t.typtype = 'd' THEN 'domain over the row type|blocks'
+                      ELSE 'type|blocks' END FROM pg_type t WHERE t.oid = b.objid)
+        WHEN 'pg_proc'::regclass THEN
+          CASE WHEN b.by = 'row type' THEN 'function of the row type|blocks' ELSE 'function that reads it|blocks' END
+        WHEN 'pg_statistic_ext'::regclass THEN 'statistics|moved'
+        WHEN 'pg_publication_rel'::regclass THEN 'publication|blocks'
+        ELSE 'unknown object|blocks' END AS verdict
+    FROM bound b, live),
+  beside AS (
+    SELECT 'pg_publication'::regclass::oid AS classid, p.oid AS objid, 'publication of all tables|blocks' AS verdict
+      FROM pg_publication p WHERE p.puballtables
+    UNION ALL
+    SELECT 'pg_publication'::regclass::oid, n.pnpubid, 'publication of the schema|blocks'
+      FROM pg_publication_namespace n, live WHERE n.pnnspid = live.relnamespace
+    UNION ALL
+    SELECT 'pg_subscription'::regclass::oid, s.srsubid, 'subscription|blocks' FROM pg_subscription_rel s, live WHERE s.srrelid = live.oid
+    UNION ALL
+    SELECT 'pg_class'::regclass::oid, i.inhrelid, 'inheriting table|blocks' FROM pg_inherits i, live WHERE i.inhparent = live.oid
+    UNION ALL
+    SELECT 'pg_class'::regclass::oid, i.inhparent, 'inherited table|blocks' FROM pg_inherits i, live WHERE i.inhrelid = live.oid
+    UNION ALL
+    SELECT DISTINCT l.classoid, l.objoid, 'security label|blocks' FROM pg_seclabel l, live WHERE l.classoid = 'pg_class'::regclass AND l.objoid = live.oid
+    UNION ALL
+    SELECT 'pg_class'::regclass::oid, live.oid, 'row security|blocks' FROM live WHERE live.relrowsecurity
+  ),
+  verdicts AS (
+    SELECT classid, objid, min(verdict) AS verdict FROM (
+      SELECT classid, objid, CASE WHEN by IN ('index', 'constraint') AND verdict NOT LIKE '%|blocks' AND verdict NOT LIKE 'view|%'
+                                    AND NOT EXISTS (SELECT FROM bound x WHERE x.classid = j.classid AND x.objid = j.objid AND x.by = 'table')
+                                  THEN '-' ELSE verdict END AS verdict
+        FROM judged j
+       WHERE NOT (by IN ('index', 'constraint') AND classid IN ('pg_class'::regclass, 'pg_trigger'::regclass))
+         AND NOT (classid = 'pg_class'::regclass AND verdict = 'relation|blocks'
+                  AND EXISTS (SELECT FROM pg_class c WHERE c.oid = j.objid AND c.relkind = 'i'))
+      UNION ALL SELECT classid, objid, verdict FROM beside) v
+     WHERE verdict <> '-' GROUP BY classid, objid),
+  views AS (
+    SELECT r.ev_class AS oid, NULL::oid AS through FROM verdicts v JOIN pg_rewrite r ON r.oid = v.objid
+     WHERE v.classid = 'pg_rewrite'::regclass AND v.verdict = 'view|rebuilt'
+    UNION
+    SELECT r.ev_class, w.oid FROM views w
+      JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = w.oid AND d.classid = 'pg_rewrite'::regclass
+      JOIN pg_rewrite r ON r.oid = d.objid AND r.ev_class <> w.oid
+  )
+SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.verdict, '|', 2) AS fate, NULL AS detail,
+       CASE v.classid
+         WHEN 'pg_rewrite'::regclass THEN
+           CASE WHEN split_part(v.verdict, '|', 1) IN ('view', 'materialized view')
+                THEN (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+                        JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.oid = v.objid)
+                ELSE i.identity END
+         ELSE i.identity END AS object
+  FROM verdicts v, LATERAL pg_identify_object(v.classid, v.objid, 0) i
+UNION ALL
+SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized view' WHEN 'v' THEN 'view' ELSE 'rule' END, 'moved',
+       'reads through ' || string_agg(DISTINCT w.through::regclass::text, ', '), format('%I.%I', n.nspname, c.relname)
+  FROM views w JOIN pg_class c ON c.oid = w.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE w.through IS NOT NULL AND NOT EXISTS (SELECT FROM views direct WHERE direct.oid = w.oid AND direct.through IS NULL)
+ GROUP BY w.oid, c.relkind, n.nspname, c.relname
+ ORDER BY 4, 3, 6)";
+
+// What to do about a blocker, by its kind.
+std::string remedy(const std::vector<Dependent> &blockers) {
+  std::set<std::string> kinds;
+  for (const Dependent &blocker : blockers) kinds.insert(blocker.kind);
+  if (kinds.size() == 1 && kinds.begin()->starts_with("publication"))
+    return "Take the table out of the publication for the time of the backfill, and add it again after the publish.";
+  if (kinds.size() == 1 && *kinds.begin() == "materialized view")
+    return "Drop the materialized view and create it anew after the publish, or let it read through a plain view.";
+  return "Drop them for the time of the backfill and create them anew after the publish, or recompute the table another way.";
+}
+
+}  // namespace
+
+std::vector<Dependent> inventory(Oid live) {
+  return pg::as_extension([&] {
+    pg::Result const found = pg::execute(inventory_sql, {pg::Param::oid(live)});
+    std::vector<Dependent> dependents;
+    for (const pg::Row &row : found)
+      dependents.push_back({row.text("object"), row.text("kind"), row.text("fate"), row.text("detail"), row.oid("classid"),
+                            row.oid("objid")});
+    return dependents;
+  });
+}
+
+void require_movable(const std::string &table, const std::vector<Dependent> &dependents) {
+  std::vector<Dependent> blockers;
+  for (const Dependent &dependent : dependents)
+    if (dependent.fate == "blocks") blockers.push_back(dependent);
+  if (blockers.empty()) return;
+  std::string detail;
+  for (const Dependent &blocker : blockers) detail += (detail.empty() ? "" : "\n") + blocker.kind + " " + blocker.object;
+  throw Error(sqlstate::dependent_objects_still_exist,
+              "table \"" + table + "\" has " + std::to_string(blockers.size()) +
+                  (blockers.size() == 1 ? " dependent that cannot be moved" : " dependents that cannot be moved"),
+              detail, remedy(blockers));
+}
+
+void store_dependents(int job, const std::vector<Dependent> &dependents) {
+  if (dependents.empty()) return;
+  std::vector<std::optional<std::string>> object, kind, fate, detail, classid, objid;
+  for (const Dependent &dependent : dependents) {
+    object.push_back(dependent.object);
+    kind.push_back(dependent.kind);
+    fate.push_back(dependent.fate);
+    detail.push_back(dependent.detail);
+    classid.push_back(std::to_string(dependent.classid));
+    objid.push_back(std::to_string(dependent.objid));
+  }
+  pg::as_extension([&] {
+    pg::execute(
+        "INSERT INTO backfill.dependent (job_id, id, object, kind, fate, detail, classid, objid)"
+        " SELECT $1, n, object, kind, fate, nullif(detail, ''), classid, objid"
+        " FROM unnest($2, $3, $4, $5, $6::oid[], $7::oid[]) WITH ORDINALITY AS t(object, kind, fate, detail, classid, objid, n)",
+        {job, object, kind, fate, detail, classid, objid});
+  });
+}
+
+std::vector<std::string> changed_dependents(const Job &job) {
+  std::map<std::pair<Oid, Oid>, std::string> recorded;
+  pg::as_extension([&] {
+    for (const pg::Row &row : pg::execute("SELECT classid, objid, kind, object FROM backfill.dependent WHERE job_id = $1", {job.id}))
+      recorded[{row.oid("classid"), row.oid("objid")}] = row.text("kind") + " " + row.text("object");
+  });
+  std::vector<std::string> changes;
+  for (const Dependent &dependent : inventory(job.live))
+    if (recorded.erase({dependent.classid, dependent.objid}) == 0)
+      changes.push_back("The " + dependent.kind + " " + dependent.object + " is new.");
+  for (const auto &[object, label] : recorded) changes.push_back("The " + label + " is gone.");
+  return changes;
+}
+
+}  // namespace backfill

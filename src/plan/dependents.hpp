@@ -1,0 +1,30 @@
+// Everything bound to the target by OID, and what becomes of it when the table is replaced.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pg/spi.hpp"
+
+namespace backfill {
+
+using pg::Oid;
+
+struct Dependent {
+  std::string object;  // its identity: public.flights_pkey, flights_check on public.flights
+  std::string kind;    // index, primary key, foreign key, view, trigger …
+  std::string fate;    // moved, rebuilt, blocks
+  std::string detail;  // a phrase: "reads through view public.v"
+  Oid classid = 0, objid = 0;
+};
+
+// Reads the catalog as of now, takes no locks.  Order: what blocks first, then by kind and name.
+std::vector<Dependent> inventory(Oid live);
+
+// 2BP01 naming every object that blocks; nothing where none does.
+void require_movable(const std::string &table, const std::vector<Dependent> &dependents);
+
+// The rows of backfill.dependent.
+void store_dependents(int job, const std::vector<Dependent> &dependents);
+
+}  // namespace backfill

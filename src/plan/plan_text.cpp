@@ -1,0 +1,279 @@
+// A heading, then sections: a label of eleven letters, its lines beside it.  Long lines are folded at blanks, tables (chunks,
+// dependents) are aligned, and of many chunks the first and the last are shown.
+#include "plan/plan_text.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/sql_text.hpp"
+#include "core/state.hpp"
+#include "core/units.hpp"
+
+namespace backfill {
+
+namespace {
+
+constexpr std::size_t width = 100, label_width = 12;
+
+// Columns on the screen; wide characters are taken as one.
+std::size_t columns(const std::string &text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string padded(const std::string &text, std::size_t to) {
+  return text + std::string(to > columns(text) ? to - columns(text) : 0, ' ');
+}
+std::string right(const std::string &text, std::size_t to) {
+  return std::string(to > columns(text) ? to - columns(text) : 0, ' ') + text;
+}
+
+std::string count(double value) { return format_count(std::llround(value)); }
+
+// "1 chunk", "12 chunks"
+std::string plural(std::int64_t number, const std::string &noun) { return format_count(number) + " " + noun + (number == 1 ? "" : "s"); }
+
+std::string one_line(const std::string &text) {
+  std::string out;
+  for (char c : text) {
+    bool const blank = c == ' ' || c == '\n' || c == '\t' || c == '\r';
+    if (!blank) out += c;
+    else if (!out.empty() && out.back() != ' ') out += ' ';
+  }
+  if (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
+// Lines of a section; each is folded at blanks, what is folded hangs `hang` columns further in.
+class Page {
+ public:
+  void heading(const std::string &text) { lines_.push_back(text); }
+  void blank() { lines_.push_back(""); }
+  void section(const std::string &label) { label_ = label; }
+
+  void line(const std::string &text, std::size_t hang = 0) {
+    std::string rest = text;
+    std::size_t indent = 0;
+    for (;;) {
+      std::string const before = padded(label_, label_width) + std::string(indent, ' ');
+      label_.clear();
+      std::size_t const room = width - label_width - indent;
+      std::size_t const cut = fold(rest, room);
+      lines_.push_back(before + rest.substr(0, cut));
+      std::size_t const next = rest.find_first_not_of(' ', cut);
+      if (next == std::string::npos) return;
+      rest = rest.substr(next);
+      indent = hang;
+    }
+  }
+  std::vector<std::string> take() { return std::move(lines_); }
+
+ private:
+  // Where to cut so that the line fits: at its last blank, or within a word that is longer than the line.
+  static std::size_t fold(const std::string &text, std::size_t room) {
+    std::size_t seen = 0, blank = std::string::npos, i = 0;
+    for (; i < text.size(); i++) {
+      if ((text[i] & 0xC0) == 0x80) continue;
+      if (text[i] == ' ' && seen > 0) blank = i;
+      if (++seen > room) return blank != std::string::npos ? blank : i;
+    }
+    return text.size();
+  }
+  std::vector<std::string> lines_;
+  std::string label_;
+};
+
+// A boundary as people say it: midnight is not told, the zone is told once, with the scope.
+std::string shown(const std::string &value) {
+  std::size_t const midnight = value.find(" 00:00:00");
+  if (midnight != std::string::npos && value.find('.', midnight) == std::string::npos) {
+    bool const era = value.ends_with(" BC");
+    return value.substr(0, midnight) + (era ? " BC" : "");
+  }
+  return value;
+}
+
+std::string share(double part, double whole) {
+  return whole > 0 ? " (" + format_percent(std::round(1000 * part / whole) / 10) + ")" : "";
+}
+
+void tell_record(Page &page, const PlanFacts &facts) {
+  const Spec &spec = facts.job.spec;
+  page.heading("Backfill " + quote_ident(facts.job.name) + " of " + facts.target.label());
+  std::string by = "planned by " + facts.planned_by;
+  if (!spec.requested_by.empty()) by += " for " + spec.requested_by;
+  page.heading("  " + by + ", job " + std::to_string(facts.job.id));
+  if (!spec.description.empty()) page.heading("  " + one_line(spec.description));
+  page.blank();
+}
+
+void tell_target(Page &page, const PlanFacts &facts) {
+  const Target &target = facts.target;
+  page.section("Target");
+  page.line((target.analyzed ? "≈ " : "perhaps ") + plural(std::llround(target.rows), "row") + ", " + format_bytes(target.bytes()) + " (table " +
+            format_bytes(target.heap_bytes + target.toast_bytes) + ", indexes " + format_bytes(target.index_bytes) + "), owner " +
+            target.owner_name);
+  std::string key;
+  for (const std::string &column : facts.job.key) key += (key.empty() ? "" : ", ") + column;
+  page.line("key (" + key + ")");
+}
+
+void tell_scope(Page &page, const PlanFacts &facts) {
+  page.section("Scope");
+  if (!facts.scope.bounded()) {
+    page.line("the whole table");
+    return;
+  }
+  std::string text = facts.scope.column->name + " from " + shown(*facts.scope.start) + " until before " + shown(*facts.scope.stop);
+  if (facts.scope.column->type_oid == 1184) text += ", " + facts.scope.time_zone;
+  page.line(text);
+  for (std::size_t i = 0; i + 1 < facts.chunks.exclude.size(); i += 2)
+    page.line("less " + shown(facts.chunks.exclude[i]) + " until before " + shown(facts.chunks.exclude[i + 1]));
+  page.line("≈ " + plural(std::llround(facts.chunks.rows_in_scope), "row") + share(facts.chunks.rows_in_scope, facts.target.rows) +
+            " are recomputed, ≈ " + count(facts.chunks.rows_verbatim) + " are copied as they are");
+}
+
+void tell_strategy(Page &page, const PlanFacts &facts) {
+  page.section("Strategy");
+  page.line("swap: a new version is built beside the live table, then takes its name in one transaction");
+  std::string const merge = facts.job.spec.transform.add_columns.empty()
+                                ? "merge would rewrite ≈ " + count(facts.chunks.rows_in_scope) + " rows in place; not in this version"
+                                : "merge cannot add a column";
+  page.line("not taken: " + merge + "; partition: the table is not partitioned", 11);
+}
+
+void tell_transform(Page &page, const PlanFacts &facts) {
+  const Transform &transform = facts.job.spec.transform;
+  page.section("Transform");
+  if (transform.is_query()) page.line("query " + one_line(transform.query), 6);
+  std::size_t longest = 0;
+  for (const auto &[column, expression] : transform.set) longest = std::max(longest, columns(column));
+  bool first = true;
+  for (const auto &[column, expression] : transform.set) {
+    page.line((first ? "set   " : "      ") + padded(column, longest) + " = " + one_line(expression), longest + 9);
+    first = false;
+  }
+  if (!transform.join.empty()) page.line("join  " + one_line(transform.join), 6);
+  for (const auto &[column, type] : transform.add_columns) page.line("add   " + column + " " + type, 6);
+  if (!transform.dedupe.empty()) page.line("keep  one row a key, the first by " + one_line(transform.dedupe), 6);
+  if (transform.preserve_existing) page.line("keep  values that are already filled", 6);
+}
+
+// The first and the last of many.
+constexpr std::size_t shown_first = 5, shown_last = 2;
+
+void tell_ranges(Page &page, const PlanFacts &facts) {
+  std::size_t const total = static_cast<std::size_t>(facts.chunks.ranges);
+  bool const all = total <= shown_first + shown_last + 1;
+  std::size_t numbers = std::to_string(total).size(), lo = 0, hi = 0, rows = 0;
+  auto const skipped = [&](std::size_t i) { return !all && i >= shown_first && i + shown_last < total; };
+  for (std::size_t i = 0; i < total; i++) {
+    if (skipped(i)) continue;
+    const Chunk &chunk = facts.chunks.chunks[i];
+    lo = std::max(lo, columns(shown(chunk.lo)));
+    hi = std::max(hi, columns(shown(*chunk.hi)));
+    rows = std::max(rows, columns(count(chunk.rows)));
+  }
+  for (std::size_t i = 0; i < total; i++) {
+    const Chunk &chunk = facts.chunks.chunks[i];
+    if (!all && i == shown_first) page.line("  " + right("…", numbers));
+    if (skipped(i)) continue;
+    page.line("  " + right(std::to_string(i + 1), numbers) + "  " + padded(shown(chunk.lo), lo) + "  " + padded(shown(*chunk.hi), hi) +
+              "  ≈ " + right(count(chunk.rows), rows) + (std::llround(chunk.rows) == 1 ? " row" : " rows"));
+  }
+}
+
+void tell_chunks(Page &page, const PlanFacts &facts) {
+  const ChunkPlan &plan = facts.chunks;
+  std::int64_t const blocks = static_cast<std::int64_t>(plan.chunks.size()) - plan.ranges;
+  std::string const workers = plural(facts.job.parallelism, "worker");
+  page.section("Chunks");
+  if (plan.ranges == 0) {
+    page.line(plural(blocks, "chunk") + " by blocks of the whole table, " + workers);
+    return;
+  }
+  std::string const order = facts.job.spec.strategy.newest_first ? "newest first" : "oldest first";
+  page.line(plural(plan.ranges, "chunk") + " by " + plan.by + (plan.chosen ? " (chosen from length and rows)" : "") + ", " + order + ", " + workers);
+  tell_ranges(page, facts);
+  page.line("then " + format_count(blocks) + " by blocks for the rows out of scope, NULL and infinite ones included");
+}
+
+void tell_costs(Page &page, const PlanFacts &facts) {
+  const Estimate &estimate = facts.estimate;
+  page.section("Disk");
+  page.line("≈ " + format_bytes(estimate.disk_bytes) + " for the new version; the old one stays until " + facts.job.spec.retention + " after the publish");
+  page.section("WAL");
+  page.line("≈ " + format_bytes(estimate.wal_bytes));
+  page.section("Time");
+  page.line(format_duration(estimate.fast_seconds) + " – " + format_duration(estimate.slow_seconds) +
+            ", a guess at 0.3 – 1.5 million rows or 30 – 200 MB a second; the run measures");
+  page.section("Locks");
+  page.line("copy     ACCESS SHARE: nobody waits");
+  page.line("capture  SHARE ROW EXCLUSIVE for a moment, tries of at most " + format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
+  page.line("publish  ACCESS EXCLUSIVE for milliseconds, tries of at most " + format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
+}
+
+void tell_dependents(Page &page, const PlanFacts &facts) {
+  page.section("Dependents");
+  if (facts.dependents.empty()) page.line("none");
+  std::size_t kinds = 0;
+  for (const Dependent &dependent : facts.dependents) kinds = std::max(kinds, columns(dependent.kind));
+  for (std::size_t i = 0; i < facts.dependents.size();) {
+    const Dependent &first = facts.dependents[i];
+    std::string names;
+    for (; i < facts.dependents.size() && facts.dependents[i].fate == first.fate && facts.dependents[i].kind == first.kind; i++)
+      names += (names.empty() ? "" : ", ") + facts.dependents[i].object +
+               (facts.dependents[i].detail.empty() ? "" : " (" + facts.dependents[i].detail + ")");
+    page.line(padded(first.fate, 9) + padded(first.kind, kinds) + "  " + names, 9 + kinds + 2);
+  }
+}
+
+void tell_checks(Page &page, const std::string &label, const std::vector<Step> &steps) {
+  if (steps.empty()) return;
+  std::string titles;
+  for (const Step &step : steps) titles += (titles.empty() ? "" : ", ") + step.title;
+  page.section(label);
+  page.line(titles);
+}
+
+void tell_warnings(Page &page, const PlanFacts &facts) {
+  page.section(facts.warnings.size() == 1 ? "Warning" : "Warnings");
+  for (const std::string &warning : facts.warnings) page.line("! " + warning, 2);
+}
+
+}  // namespace
+
+Estimate estimate_work(const Target &target, const Spec &spec) {
+  constexpr double fast_rows = 1.5e6, slow_rows = 0.3e6, fast_bytes = 200e6, slow_bytes = 30e6, overhead = 1;
+  constexpr double added_column_bytes = 16;
+  Estimate estimate;
+  double const added = target.rows * added_column_bytes * static_cast<double>(spec.transform.add_columns.size());
+  double const table = static_cast<double>(target.heap_bytes + target.toast_bytes) + added;
+  double const indexes = static_cast<double>(target.index_bytes);
+  estimate.rows = std::llround(target.rows);
+  estimate.disk_bytes = std::llround(table + indexes);
+  estimate.wal_bytes = std::llround(table * 1.1 + indexes);
+  estimate.fast_seconds = overhead + std::max(target.rows / fast_rows, (table + indexes) / fast_bytes);
+  estimate.slow_seconds = overhead + overhead + std::max(target.rows / slow_rows, (table + indexes) / slow_bytes);
+  return estimate;
+}
+
+std::vector<std::string> plan_text(const PlanFacts &facts) {
+  Page page;
+  tell_record(page, facts);
+  tell_target(page, facts);
+  tell_scope(page, facts);
+  tell_strategy(page, facts);
+  tell_transform(page, facts);
+  tell_chunks(page, facts);
+  tell_costs(page, facts);
+  tell_dependents(page, facts);
+  tell_checks(page, "Pre-checks", facts.pre_checks);
+  tell_checks(page, "Checks", facts.checks);
+  if (!facts.warnings.empty()) tell_warnings(page, facts);
+  page.blank();
+  page.heading("Nothing has been written but the plan.  Run it with:");
+  page.heading(next_command(facts.job.name, State::planned));
+  return page.take();
+}
+
+}  // namespace backfill
