@@ -10,7 +10,7 @@ EXTVERSION = 1.0dev
 MODULE_big = backfill
 EXTENSION = backfill
 
-SOURCES = $(sort $(wildcard src/*/*.cpp) $(wildcard src/api.cpp))
+SOURCES = $(sort $(wildcard src/*/*.cpp) $(wildcard src/api.cpp src/testing.cpp))
 OBJS = $(SOURCES:.cpp=.o)
 
 # The extension's SQL is written in pieces; src/sql/order says how they are joined.
@@ -21,7 +21,7 @@ DATA = $(wildcard src/sql/upgrade/backfill--*--*.sql)
 
 REGRESS = $(filter-out backfill--%,$(sort $(basename $(notdir $(wildcard sql/*.sql)))))
 ISOLATION = $(sort $(basename $(notdir $(wildcard test/isolation/specs/*.spec))))
-ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso --load-extension=backfill --load-extension=backfill_steps
 
 PG_CONFIG ?= pg_config
 
@@ -30,6 +30,8 @@ PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -isystem 
 PG_CXXFLAGS = -std=c++20 -Wall -Wextra -Werror -fvisibility-inlines-hidden -MMD -MP
 ifdef TESTING
 PG_CPPFLAGS += -DBACKFILL_TESTING
+# An extension of functions that run a job step by step, for isolation specs.
+DATA += $(wildcard test/modules/*.control test/modules/*.sql)
 endif
 SHLIB_LINK = -lyaml
 

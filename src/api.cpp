@@ -1,5 +1,6 @@
 // The SQL-callable functions, one line of work each.  src/sql/functions.sql declares and documents them.
 #include "audit/audit.hpp"
+#include "catalog/job.hpp"
 #include "pg/function.hpp"
 #include "plan/arguments.hpp"
 #include "plan/plan.hpp"
@@ -36,6 +37,12 @@ BACKFILL_FUNCTION(backfill_alter) {
 }
 
 BACKFILL_FUNCTION(backfill_maintain) { return call.text(maintain()); }
+
+BACKFILL_FUNCTION(backfill_publish) { return call.text(publish_named(call.text_array(0))); }
+
+BACKFILL_FUNCTION(backfill_rollback) { return call.text(roll_back(job_for_caller(call.text_argument(0)))); }
+
+BACKFILL_FUNCTION(backfill_finish) { return call.text(finish_job(job_for_caller(call.text_argument(0)))); }
 
 // For the view backfill.jobs.
 BACKFILL_FUNCTION(backfill_pending_keys) {

@@ -124,8 +124,10 @@ Oid create(const std::string &name, const std::string &columns, const std::strin
 
 Oid create_log(const Job &job) {
   std::vector<KeyColumn> const key = read_key(job, job.live);
-  return create(log_name(job), key_columns(key, "k") + "op \"char\" NOT NULL",
-                "Keys of live changed since capture began, for backfill " + job.name);
+  Oid const log = create(log_name(job), key_columns(key, "k") + "op \"char\" NOT NULL",
+                         "Keys of live changed since capture began, for backfill " + job.name);
+  update_job(job.id, {{"capture_log", pg::Param::oid(log)}});
+  return log;
 }
 
 void install_capture(const Job &job) {
@@ -144,9 +146,12 @@ void remove_capture(const Job &job, Oid table) {
 
 Oid create_reverse_log(const Job &job) {
   std::vector<KeyColumn> const key = read_key(job, job.live);
-  return create(reverse_log_name(job),
-                key_columns(key, "k") + key_columns(key, "o") + "op \"char\" NOT NULL, cols int2[], lsn pg_lsn NOT NULL",
-                "Keys and columns of live changed since publish, for a rollback of backfill " + job.name);
+  Oid const log = create(
+      reverse_log_name(job),
+      key_columns(key, "k") + key_columns(key, "o") + "op \"char\" NOT NULL, cols int2[], lsn pg_lsn NOT NULL",
+      "Keys and columns of live changed since publish, for a rollback of backfill " + job.name);
+  update_job(job.id, {{"reverse_log", pg::Param::oid(log)}});
+  return log;
 }
 
 void install_reverse_capture(const Job &job) {

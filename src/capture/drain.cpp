@@ -12,12 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "capture/conflict.hpp"
 #include "capture/log.hpp"
-#include "core/error.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/snapshot.hpp"
-#include "pg/transaction.hpp"
 
 namespace backfill {
 
@@ -106,19 +105,10 @@ DrainResult drain_once(const Job &job, const TableShape &shape, std::optional<st
   });
 }
 
-bool is_conflict(const std::string &state) { return state == "23505" || state == "23P01"; }
-
 }  // namespace
 
 DrainResult drain_batch(const Job &job, const TableShape &shape, std::int64_t limit) {
-  // A value that moved from one row to another is in the shadow twice while only one of the two keys is drained.  Both
-  // are in the log that one snapshot sees, so all of it goes through.
-  try {
-    return pg::subtransaction([&] { return drain_once(job, shape, limit); });
-  } catch (const Error &failure) {
-    if (!is_conflict(failure.sqlstate)) throw;
-  }
-  return drain_once(job, shape, std::nullopt);
+  return retry_with_all(limit, [&](std::optional<std::int64_t> at_most) { return drain_once(job, shape, at_most); });
 }
 
 DrainResult purge_logged_keys(const Job &job, const TableShape &shape) {

@@ -31,12 +31,13 @@ std::string insert_sql(const Job &job, const TableShape &shape, const std::strin
 }
 
 [[noreturn]] void refuse_strays(const Step &chunk, std::int64_t rows, std::int64_t strays) {
-  throw Error(sqlstate::cardinality_violation,
-              "the query returned rows outside of chunk " + std::to_string(chunk.chunk.value_or(0)),
-              std::to_string(strays) + " of " + std::to_string(rows) + " rows are not within [" + *chunk.lo + ", " +
-                  *chunk.hi + ") of the chunk column.",
-              "Restrict the query to chunk_column >= :chunk_start AND chunk_column < :chunk_stop, on the chunk column as "
-              "it is returned.");
+  throw Error(
+      sqlstate::cardinality_violation,
+      "the query returned rows outside of chunk " + std::to_string(chunk.chunk.value_or(0)),
+      std::to_string(strays) + " of " + std::to_string(rows) + " rows are not within [" + *chunk.lo + ", " + *chunk.hi +
+          ") of the chunk column.",
+      "Restrict the query to chunk_column >= :chunk_start AND chunk_column < :chunk_stop, on the chunk column as "
+      "it is returned.");
 }
 
 // Runs `with` (common table expressions, may be empty) and an INSERT of `source`, every row of which must fulfil `within`.

@@ -1,37 +1,39 @@
 // The shadow table: created beside the target without indexes, filled, then given everything the target has.
+//
+// Privileges are not among it before the swap: until then nobody but the owner has business there, and who could write
+// to the shadow would go past the triggers of live.
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "catalog/job.hpp"
-#include "catalog/step.hpp"
 
 namespace backfill {
 
-// Creates the shadow (LIKE INCLUDING ALL EXCLUDING INDEXES plus added columns; owner, access method, tablespace,
-// autovacuum off) and returns its OID.  Checks first that the target is still what was planned (OID, shape).
-// Locks: ACCESS SHARE on the target.
+// Creates the shadow (LIKE INCLUDING ALL EXCLUDING INDEXES plus added columns; owner, access method, tablespace and
+// options of live; autovacuum off), stores its OID in the job and returns it.  CHECK constraints that live does not
+// guarantee (NOT VALID) wait for finish_shape.
+// Errors: 42P01 when live is gone, 55000 when it is no longer the planned table or belongs to somebody else, 42P07 when
+// the name is taken.  Locks: ACCESS SHARE on the target.
 Oid create_shadow(const Job &job);
 
-// The indexes of the target to be built, key first; each becomes a step at plan time whose params hold
-// {"index": oid, "name": ..., "constraint": bool}.
-struct IndexPlan {
-  Oid index;
-  std::string name;
-  bool is_key;
-};
-std::vector<IndexPlan> plan_indexes(Oid live, const std::vector<std::string> &key);
-
-// Builds on the shadow a copy of the target's index (or constraint), under a temporary name.  Idempotent.
-// Locks: SHARE on the shadow.
+// Builds on the shadow a copy of live's index and of the constraint it carries, under shadow_index_name(), with
+// its comments and statistics targets.  Does nothing where it is there already; warns and does nothing for an invalid
+// index.  Errors: 42704 when live no longer has it; 23505, 23P01 when the shadow's rows do not allow it.
+// Locks: SHARE on the shadow, ACCESS SHARE on the target.
 void build_index(const Job &job, Oid live_index);
-// What an index of live is called on the shadow before the swap, and on the archive after it.
+
+// What an index, sequence or statistics object of live is called on the shadow before the swap, and on the archive
+// after it.  Different names stay different, however long they are.
 std::string shadow_index_name(const Job &job, const std::string &name);
 std::string archive_index_name(const Job &job, const std::string &name);
 
-// Options, statistics targets, replica identity, cluster mark, comments, ACLs.  Idempotent.
+// Statistics targets and options of columns and of statistics objects, NOT VALID constraints, replica identity, cluster
+// mark, comments.  Idempotent.  REQUIRES: all indexes are built.  Locks: ACCESS EXCLUSIVE on the shadow.
 void finish_shape(const Job &job);
+
+// For the swap: gives the shadow exactly live's autovacuum options.  Locks: SHARE UPDATE EXCLUSIVE on the shadow.
+void restore_autovacuum(const Job &job);
 
 void analyze_shadow(const Job &job);  // ANALYZE within the transaction
 

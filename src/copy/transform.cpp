@@ -54,7 +54,7 @@ std::string column_of(const std::string &alias, const std::string &name) {
 }
 
 std::string live_item(const TableShape &shape) {
-  return qualified(shape.schema, shape.table) + " AS " + quote_ident(shape.table);
+  return "ONLY " + qualified(shape.schema, shape.table) + " AS " + quote_ident(shape.table);
 }
 
 // `expression` is SQL that yields a value; lo and hi are SQL as well.
@@ -119,7 +119,8 @@ bool depends_on_chunk(const Transform &transform) {
 
 // `expression` in the form wanted; a newline ends what a comment in the user's text may have begun.
 std::string typed_value(const TableShape::Column &column, const std::string &expression, Form form) {
-  const std::string value = "CAST((" + expression + "\n) AS " + column.base_type + ")";
+  const std::string end = expression.find("--") == std::string::npos ? "" : "\n";
+  const std::string value = "CAST((" + expression + end + ") AS " + column.base_type + ")";
   if (form == Form::insert) return value;
   const std::string stored = column.type == column.base_type ? value : "CAST(" + value + " AS " + column.type + ")";
   return column.collation.empty() ? stored : stored + " COLLATE " + column.collation;
@@ -231,7 +232,7 @@ std::string query_select(const Job &job, const TableShape &shape, const Values &
     for (const TableShape::Column &column : shape.key)
       same.push_back(column_of(live_alias, column.name) + " " + column.equals + " " +
                      column_of(query_alias, column.name));
-    from += "\nLEFT JOIN " + qualified(shape.schema, shape.table) + " AS " + quote_ident(live_alias) + " ON " +
+    from += "\nLEFT JOIN ONLY " + qualified(shape.schema, shape.table) + " AS " + quote_ident(live_alias) + " ON " +
             joined(same, " AND ");
   }
   return "SELECT " + select_list(shape, value) + "\nFROM " + from + where(outer);

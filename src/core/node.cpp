@@ -94,7 +94,6 @@ class Composer {
  public:
   explicit Composer(const std::string &text) : text_(text) {
     if (!yaml_parser_initialize(&parser_)) throw Error(sqlstate::out_of_memory, "out of memory");
-    yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char *>(text.data()), text.size());
   }
   Composer(const Composer &) = delete;

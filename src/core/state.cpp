@@ -1,12 +1,8 @@
-//                     pause                              rollback
-//              ┌────────────────► paused         ┌──────────────────────┐
-//              │                    │ run        ▼                      │
-//   planned ──► running ◄───────────┘   ┌────► ready ──────────────► published ──────► finished
-//        run   │  ▲  │                  │        │ │    publish                finish
-//              │  │  └──────────────────┘        │ │
-//              │  │       all steps done         │ └─ audit, waive: stays ready
-//              ▼  │ run, retry                   │
-//            failed   ◄──── retry from ready: running again
+//   planned ──run──► running ──all steps done──► ready ──publish──► published ──finish──► finished
+//                     │  ▲                       │  ▲                  │
+//      pause, failure │  │ run, retry            │  └─────rollback─────┘
+//                     ▼  │                       │ retry
+//               paused, failed                   └──► running
 //
 //   planned, running, paused, failed, ready ── cancel ──► cancelled
 //

@@ -2,6 +2,7 @@
 // retention drop what is left.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace backfill {
 // All in the caller's transaction, tries in subtransactions.  Returns a line to tell the caller (tries, how long locks
 // were waited for and held, next command).
 std::string publish_jobs(const std::vector<Job> &jobs);
+std::string publish_named(const std::vector<std::string> &names);  // each once; at least one (22023)
 std::string roll_back(const Job &job);
 std::string finish_job(const Job &job);        // drops the archive and the reverse capture; state finished
 // Leaves nothing behind but the ledger; state cancelled.  No worker of the job may live.
@@ -20,7 +22,10 @@ std::string cancel_job(const Job &job);
 
 // Steps of phase publish and after, and running one of the latter (VALIDATE of the foreign keys, ANALYZE).
 std::vector<Step> plan_publish_steps(const Job &job);
+// One of kind release or validate; each does nothing where nothing is to be done.
 void run_after_step(const Job &job, const Step &step);
+// The stage that a job is at which was rolled back and still has such steps to run; nullopt for any other job.
+std::optional<int> open_after_stage(const Job &job);
 
 // Ends the retention of archives whose time has come; for the coordinator and backfill_maintain().
 int end_retention();

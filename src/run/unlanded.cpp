@@ -10,6 +10,10 @@ namespace backfill {
 #define UNLANDED __attribute__((weak))
 [[noreturn]] static void missing() { throw Error(sqlstate::feature_not_supported, "module has not landed yet"); }
 UNLANDED std::string cancel_job(const Job &) { missing(); }
+UNLANDED std::vector<std::string> blocking_checks(const Job &) { missing(); }
+UNLANDED std::vector<std::string> changed_dependents(const Job &) { missing(); }
+UNLANDED std::string shadow_index_name(const Job &, const std::string &) { missing(); }
+UNLANDED std::string archive_index_name(const Job &, const std::string &) { missing(); }
 UNLANDED Oid create_log(const Job &) { missing(); }
 UNLANDED int begin_audit(const Job &) { missing(); }
 UNLANDED void build_index(const Job &, Oid) { missing(); }

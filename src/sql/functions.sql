@@ -53,3 +53,18 @@ CREATE FUNCTION backfill_maintain() RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'backfill_maintain';
 COMMENT ON FUNCTION backfill_maintain() IS
   'Housekeeping, for pg_cron: starts coordinators for backfills that should have one and drops archives whose retention has ended. Looks at the jobs the caller may manage. Locks: those jobs'' rows; for an ended archive as backfill_finish.';
+
+CREATE FUNCTION backfill_publish(VARIADIC names text[]) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_publish';
+COMMENT ON FUNCTION backfill_publish(text[]) IS
+  'Puts the new versions into service by renaming, in the caller''s transaction: all of the named backfills or none. Waits for old snapshots, drains what is left, swaps in bounded tries; returns how often it tried and how long it waited for locks and held them. Errors: 42704, 42501, 25001 not READ COMMITTED, 55000 not ready, a check in the way, or the table changed, 55006 old snapshots, 55P03 given up. Locks, to the end of the transaction: ACCESS EXCLUSIVE on the tables and their views, SHARE ROW EXCLUSIVE on tables referenced.';
+
+CREATE FUNCTION backfill_rollback(name text) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_rollback';
+COMMENT ON FUNCTION backfill_rollback(text) IS
+  'Puts the old version back into service, with everything written since publish; the rejected version is kept as the shadow and the backfill is ready again. Before publish there is nothing to undo, and it says so. Errors: 42704, 42501, 25001, 55000, 55006, 55P03. Locks: as backfill_publish.';
+
+CREATE FUNCTION backfill_finish(name text) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_finish';
+COMMENT ON FUNCTION backfill_finish(text) IS
+  'Drops the archive of a published backfill now and ends the capture for a rollback; there is no way back after it. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';

@@ -15,6 +15,7 @@ publish 5
 run 6
 report 6
 api.cpp 7
+testing.cpp 7
 '
 # Exceptions on the same floor: who may include what.
 #   the boundary carries our errors; the drain's rows are made by the very SQL that made the copy's

@@ -134,6 +134,12 @@ TEST(Node, EmptyTextIsNull) {
   EXPECT_TRUE(parse_document("# nothing\n").is_null());
 }
 
+TEST(Node, AcceptsAByteOrderMarkAndCarriageReturns) {
+  EXPECT_EQ(to_json(parse_document("\xef\xbb\xbf"
+                                   "a: 1\r\nb: 2\r\n")),
+            R"({"a": 1, "b": 2})");
+}
+
 TEST(Node, ReadsJson) {
   const std::string text = R"({"a":1,"b":[true,null,"x\/y","\u00e9\ud83d\ude00"],"c":{"d":-1.5e3}})";
   EXPECT_EQ(to_json(parse_document(text)), "{\"a\": 1, \"b\": [true, null, \"x/y\", \"é😀\"], \"c\": {\"d\": -1.5e3}}");

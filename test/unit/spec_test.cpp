@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <random>
+#include <set>
 
 #include "core/spec_keys.hpp"
 #include "raises.hpp"
@@ -479,6 +481,35 @@ INSTANTIATE_TEST_SUITE_P(
                     TopCase{"{backfill: {name: x}, scope: {table: t}}", "22023",
                             "unknown key \"scope\" beside \"backfill\""},
                     TopCase{"a: [", "22P02", "the document is not valid YAML or JSON"}));
+
+// Whatever the text, it is read or refused with one of the documented codes, and what is read can be stored.
+TEST(Spec, SurvivesMutations) {
+  std::mt19937 random(20240115);
+  const std::string alphabet = "{}[],:-#&*!|>'\"%@`~_ \n\t\\x0a1.\xc3\xa9\xff\x01";
+  const std::set<std::string> documented = {"22P02", "22023", "22021", "54000", "0A000"};
+  const auto below = [&](std::size_t n) { return random() % n; };
+  int accepted = 0;
+  for (int round = 0; round < 4000; ++round) {
+    std::string text = agent_configuration;
+    for (std::size_t edits = 1 + below(3); edits > 0; --edits) {
+      const std::size_t at = below(text.size());
+      switch (below(3)) {
+        case 0: text[at] = alphabet[below(alphabet.size())]; break;
+        case 1: text.insert(at, 1 + below(3), alphabet[below(alphabet.size())]); break;
+        default: text.erase(at, 1 + below(20));
+      }
+    }
+    try {
+      const Spec spec = parse_spec(text);
+      const std::string stored = to_json(spec.document);
+      EXPECT_EQ(to_json(parse_spec(stored).document), stored);
+      ++accepted;
+    } catch (const Error &error) {
+      EXPECT_TRUE(documented.contains(error.sqlstate)) << error.sqlstate << ' ' << error.what() << '\n' << text;
+    }
+  }
+  EXPECT_GT(accepted, 400);
+}
 
 TEST(SpecKeys, NearestWord) {
   EXPECT_EQ(nearest_word("Tabel", {"table", "column"}), "table");

@@ -1,0 +1,87 @@
+#include "catalog/cutover.hpp"
+
+#include "catalog/step.hpp"
+#include "pg/role.hpp"
+
+namespace backfill {
+
+namespace {
+
+const std::vector<std::string> after_kinds = {"release", "validate"};
+
+void mark_publish_step_done(int job) {
+  pg::as_extension([&] {
+    pg::execute("UPDATE backfill.step SET status = 'done', attempts = attempts + 1, pid = NULL, waiting_for = NULL,"
+                " started_at = transaction_timestamp(), finished_at = clock_timestamp(), sqlstate = NULL, error = NULL,"
+                " error_detail = NULL, error_hint = NULL WHERE job_id = $1 AND kind = 'publish'",
+                {job});
+  });
+}
+
+pg::Param oid_or_null(Oid oid) { return oid == 0 ? pg::Param(nullptr) : pg::Param::oid(oid); }
+
+}  // namespace
+
+std::string retention_end(const Job &job) {
+  return pg::as_extension([&] {
+    return *pg::query_value("SELECT date_trunc('second', clock_timestamp() + retention)::text FROM backfill.job WHERE id = $1",
+                            {job.id});
+  });
+}
+
+void record_published(const Job &job, const std::string &archive_until, const std::string &detail) {
+  update_job(job.id, {{"live", oid_or_null(job.shadow)},
+                      {"archive", oid_or_null(job.live)},
+                      {"shadow", nullptr},
+                      {"archive_until", archive_until},
+                      {"published_at", now_marker}});
+  set_state(job, "published", "published", detail);
+  mark_publish_step_done(job.id);
+  reopen_steps(job.id, after_kinds, false);
+}
+
+void record_rolled_back(const Job &job, const std::string &detail) {
+  set_state(job, "ready", "rolled back", detail);
+  update_job(job.id, {{"live", oid_or_null(job.archive)},
+                      {"shadow", oid_or_null(job.live)},
+                      {"archive", nullptr},
+                      {"archive_until", nullptr},
+                      {"reverse_log", nullptr},
+                      {"published_at", nullptr}});
+  reopen_steps(job.id, {"publish"}, false);
+  reopen_steps(job.id, after_kinds, false);
+}
+
+void record_ended(const Job &job, const std::string &state, const std::string &detail) {
+  set_state(job, state, state, detail);
+  update_job(job.id, {{"shadow", nullptr}, {"archive", nullptr}, {"capture_log", nullptr}, {"reverse_log", nullptr}});
+}
+
+bool was_rolled_back(int job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.event e JOIN backfill.job j ON j.id = e.job_id"
+                             " WHERE e.job_id = $1 AND e.event = 'rolled back' AND j.state <> 'published')",
+                             {job});
+  });
+}
+
+std::optional<int> next_after_stage(int job) {
+  return pg::as_extension([&]() -> std::optional<int> {
+    auto const stage = pg::query_value(
+        "SELECT min(stage) FROM backfill.step WHERE job_id = $1 AND phase = 'after' AND status IN ('pending', 'running')", {job});
+    if (!stage) return std::nullopt;
+    return std::stoi(*stage);
+  });
+}
+
+std::vector<int> jobs_past_retention() {
+  return pg::as_extension([] {
+    std::vector<int> jobs;
+    for (const pg::Row &row : pg::execute("SELECT id FROM backfill.job WHERE state = 'published'"
+                                          " AND archive_until <= clock_timestamp() ORDER BY archive_until, id"))
+      jobs.push_back(static_cast<int>(row.integer("id")));
+    return jobs;
+  });
+}
+
+}  // namespace backfill

@@ -1,0 +1,31 @@
+// What a swap changes in the catalog: which table plays which part, and the steps around it.
+//
+// The parts are by OID: `live` is whatever serves traffic now.  Publishing makes the shadow live and the old live the
+// archive; a rollback makes the archive live again and the rejected version the shadow.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/job.hpp"
+
+namespace backfill {
+
+// When the archive of a job published now may be dropped, as text of a timestamptz.
+std::string retention_end(const Job &job);
+
+// The parts change; the state does too, with an event.  The caller holds the row lock of the job.
+void record_published(const Job &job, const std::string &archive_until, const std::string &detail);
+void record_rolled_back(const Job &job, const std::string &detail);
+// What the job had made no longer exists; state is finished or cancelled.
+void record_ended(const Job &job, const std::string &state, const std::string &detail);
+
+// Steps after a swap, also after the one that rolls back: `release`, `validate`.
+bool was_rolled_back(int job);                  // published once, and not now
+std::optional<int> next_after_stage(int job);  // the lowest stage with a pending one
+
+// Ids of the published jobs whose retention has ended, oldest first.
+std::vector<int> jobs_past_retention();
+
+}  // namespace backfill

@@ -1,0 +1,106 @@
+// The end of a backfill: finished (the archive goes), cancelled (everything it made goes), or retired when the
+// retention has passed.
+//
+// Dropping a trigger takes ACCESS EXCLUSIVE on the table in service, so it is done in the same bounded tries as the swap.
+#include <algorithm>
+
+#include "capture/capture.hpp"
+#include "capture/log.hpp"
+#include "catalog/cutover.hpp"
+#include "core/sql_text.hpp"
+#include "core/state.hpp"
+#include "pg/role.hpp"
+#include "pg/transaction.hpp"
+#include "publish/attempt.hpp"
+#include "publish/movers.hpp"
+#include "publish/publish.hpp"
+
+namespace backfill {
+
+namespace {
+
+constexpr Milliseconds retention_patience = 30000;  // a table in use then is tried again at the next maintenance
+
+// A job whose state is no longer one of those it was found in.
+void require_state(const Job &job, Try &attempt) {
+  attempt.lock_job(job.id, pg::JobLock::drain);
+  std::optional<Job> const now = load_job(job.id, true);
+  if (!now || now->state != job.state)
+    throw Error(sqlstate::object_not_in_prerequisite_state,
+                "backfill \"" + job.name + "\" is " + (now ? now->state : "gone") + " by now",
+                "Another session changed it meanwhile.", "Look at backfill.events.");
+}
+
+void drop_table(Oid table) {
+  std::string const name = relation_sql(table);
+  if (!name.empty()) pg::execute("DROP TABLE " + name);
+}
+
+bool carries_triggers(const Job &job) {
+  return relation_exists(job.live) &&
+         pg::query_boolean("SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal AND tgname IN ($2, $3))",
+                           {pg::Param::oid(job.live), "backfill_capture_" + std::to_string(job.id),
+                            "backfill_truncate_" + std::to_string(job.id)});
+}
+
+// Drops the capture of a job, and the table that is not in service; what is in service stays as it is.
+void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
+  if (relation_exists(retired)) {
+    for (const LockRequest &request : retired_foreign_key_locks(retired)) attempt.lock(request, true);
+    attempt.lock({retired, pg::LockMode::access_exclusive}, true);
+  }
+  if (carries_triggers(job)) {
+    attempt.lock({job.live, pg::LockMode::access_exclusive}, true);
+    remove_capture(job, job.live);
+  }
+  drop_table(retired);
+  pg::execute("DROP TABLE IF EXISTS " + log_name(job));
+  pg::execute("DROP TABLE IF EXISTS " + reverse_log_name(job));
+}
+
+Tries finish(const Job &job, const Limits &limits) {
+  return with_tries(limits, "finish " + job.name, [&](Try &attempt) {
+    require_state(job, attempt);
+    drop_what_is_left(job, job.archive, attempt);
+    record_ended(job, "finished", "");
+  });
+}
+
+}  // namespace
+
+std::string finish_job(const Job &job) {
+  require_allowed(job.name, parse_state(job.state), Action::finish);
+  Tries const tries = finish(job, limits_of({job}));
+  return "finished " + job.name + " " + describe(tries) + "; " + qualified(job.target_schema, job.archive_name) + " was dropped";
+}
+
+std::string cancel_job(const Job &job) {
+  require_allowed(job.name, parse_state(job.state), Action::cancel);
+  Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
+    require_state(job, attempt);
+    drop_what_is_left(job, job.shadow, attempt);
+    record_ended(job, "cancelled", "");
+  });
+  return "cancelled " + job.name + " " + describe(tries) + "; nothing of it is left but the record";
+}
+
+int end_retention() {
+  int ended = 0;
+  for (int const id : jobs_past_retention()) {
+    std::optional<Job> const job = load_job(id);
+    if (!job) continue;
+    Limits limits = limits_of({*job});
+    limits.give_up_after = std::min(limits.give_up_after, retention_patience);
+    try {
+      pg::subtransaction([&] { finish(*job, limits); });
+      ended++;
+    } catch (const Error &failure) {
+      if (failure.sqlstate.compare(0, 2, "57") == 0) throw;
+      pg::warning("backfill \"" + job->name + "\" could not be finished at the end of its retention: " + failure.what(),
+                  failure.detail, failure.hint);
+    }
+  }
+  return ended;
+}
+
+}  // namespace backfill

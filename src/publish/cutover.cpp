@@ -1,0 +1,111 @@
+#include "publish/cutover.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "capture/capture.hpp"
+#include "capture/drain.hpp"
+#include "core/sql_text.hpp"
+#include "pg/acl.hpp"
+#include "pg/role.hpp"
+#include "pg/worker.hpp"
+#include "publish/movers.hpp"
+
+namespace backfill {
+
+namespace {
+
+// Keys a statement of the backlog's drain; small enough to react to a cancel.
+constexpr std::int64_t backlog_batch = 20000;
+
+bool same_locks(std::vector<LockRequest> one, std::vector<LockRequest> other) {
+  auto const sorted = [](const std::vector<LockRequest> &requests) {
+    std::multiset<std::pair<Oid, int>> set;
+    for (const LockRequest &request : requests) set.emplace(request.relation, static_cast<int>(request.mode));
+    return set;
+  };
+  return sorted(one) == sorted(other);
+}
+
+DrainResult drain_once(const Job &job, const TableShape &shape, bool forward, std::int64_t limit) {
+  DrainResult const result = forward ? drain_batch(job, shape, limit) : drain_reverse(job, shape, limit);
+  if (result.truncated && forward) throw Truncated(job.id);
+  return result;
+}
+
+// Deferred uniqueness is checked now: a table with trigger events still to be fired cannot be altered.
+void fire_deferred(const Swap &swap) {
+  std::string constraints;
+  for (const pg::Row &row : pg::execute("SELECT conname FROM pg_constraint WHERE conrelid = $1 AND condeferrable",
+                                        {pg::Param::oid(swap.in)}))
+    constraints += (constraints.empty() ? "" : ", ") + qualified(swap.schema, row.text("conname"));
+  if (!constraints.empty()) pg::execute("SET CONSTRAINTS " + constraints + " IMMEDIATE");
+}
+
+// Whoever could use the one can use the other; until a version is in service nobody but the owner has business there.
+void move_privileges(const Swap &swap) {
+  pg::copy_privileges(swap.out, swap.in);
+  for (const auto &[old, twin] : identity_twins(swap)) pg::copy_privileges(old, twin);
+  if (!swap.forward) pg::clear_privileges(swap.out);
+}
+
+}  // namespace
+
+void lock_for_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt) {
+  for (const Swap &swap : swaps) attempt.lock_job(swap.job.id, pg::JobLock::drain);
+  for (const Swap &swap : swaps) {
+    std::optional<Job> const now = load_job(swap.job.id, true);
+    if (!now || now->state != required)
+      throw Error(sqlstate::object_not_in_prerequisite_state,
+                  "backfill \"" + swap.job.name + "\" is " + (now ? now->state : "gone") + " by now",
+                  "Another session changed it meanwhile.", "Look at backfill.events.");
+  }
+  std::vector<std::vector<LockRequest>> locked;
+  for (const Swap &swap : swaps) {
+    locked.push_back(dependent_locks(swap));
+    for (const LockRequest &request : locked.back()) attempt.lock_dependent(request);
+    attempt.lock_dependent({swap.in, pg::LockMode::access_exclusive});
+  }
+  for (const Swap &swap : swaps) attempt.lock({swap.out, pg::LockMode::access_exclusive}, true);
+  for (std::size_t i = 0; i < swaps.size(); i++)
+    if (!same_locks(locked[i], dependent_locks(swaps[i]))) throw Busy(0, "a dependent appeared or went meanwhile");
+}
+
+void exchange(const Swap &swap) {
+  pg::as_extension([&] {
+    move_privileges(swap);
+    std::vector<std::string> const statements = moving_statements(swap);
+    pg::execute("ALTER TABLE " + swap.target_sql() + " RENAME TO " + quote_ident(swap.out_name));
+    pg::execute("ALTER TABLE " + qualified(swap.schema, swap.in_name) + " RENAME TO " + quote_ident(swap.name));
+    for (const std::string &statement : statements) pg::execute(statement);
+  });
+}
+
+std::int64_t drain_backlog(const Job &job, bool forward) {
+  std::int64_t keys = 0;
+  if (pending_keys(job) <= final_drain_limit) return keys;
+  pg::lock_job(job.id, pg::JobLock::drain);
+  TableShape const shape = read_shape(job);
+  while (pending_keys(job) > final_drain_limit) {
+    DrainResult const drained = drain_once(job, shape, forward, backlog_batch);
+    keys += drained.keys;
+    if (drained.taken == 0) break;
+    pg::check_for_interrupts();
+  }
+  return keys;
+}
+
+std::int64_t drain_rest(const Swap &swap, Try &attempt) {
+  std::int64_t keys = 0;
+  if (pending_keys(swap.job) > 2 * final_drain_limit) throw Busy(0, "more keys are waiting than fit into max_lock");
+  TableShape const shape = read_shape(swap.job);
+  for (DrainResult drained = drain_once(swap.job, shape, swap.forward, final_drain_limit); drained.taken > 0;
+       drained = drain_once(swap.job, shape, swap.forward, final_drain_limit)) {
+    keys += drained.keys;
+    attempt.require_time("drain what was left");
+  }
+  pg::as_extension([&] { fire_deferred(swap); });
+  return keys;
+}
+
+}  // namespace backfill

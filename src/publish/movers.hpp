@@ -1,0 +1,49 @@
+// The objects that move with a swap, one mover a kind.
+//
+// A mover does two things.  It names the relations it needs locked besides the two tables.  And, asked before the
+// renames and under those locks, it reads the catalog and answers with the statements to be run after the tables have
+// changed names.  So everything it needs (definitions by OID, as they were) is read while the old names still hold.
+//
+// A new kind is one function of each sort and a line in the table of movers.cpp.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "publish/attempt.hpp"
+#include "publish/swap.hpp"
+
+namespace backfill {
+
+struct Mover {
+  const char *kind;
+  // nullptr: nothing but the two tables.
+  std::vector<LockRequest> (*locks)(const Swap &);
+  // Raises 55000 when an object of `out` has no counterpart in `in` and cannot go without.
+  std::vector<std::string> (*statements)(const Swap &);
+};
+
+const std::vector<Mover> &movers();  // in the order their statements are to be run
+
+// Of all movers.
+std::vector<LockRequest> dependent_locks(const Swap &swap);
+std::vector<std::string> moving_statements(const Swap &swap);
+
+// The single movers; each in a file of its own.
+std::vector<std::string> move_indexes(const Swap &swap);
+std::vector<std::string> move_statistics(const Swap &swap);
+std::vector<LockRequest> sequence_locks(const Swap &swap);
+std::vector<std::string> move_sequences(const Swap &swap);
+std::vector<std::pair<Oid, Oid>> identity_twins(const Swap &swap);  // sequences of `out` and `in`
+std::vector<LockRequest> foreign_key_locks(const Swap &swap);
+std::vector<std::string> move_foreign_keys(const Swap &swap);
+std::vector<LockRequest> view_locks(const Swap &swap);
+std::vector<std::string> move_views(const Swap &swap);
+
+// Foreign keys that a table that left service still carries, disabled (see foreign_keys.cpp): dropping them, or the
+// table, needs the tables they refer to.
+std::vector<LockRequest> retired_foreign_key_locks(Oid table);
+std::vector<std::string> drop_foreign_keys(Oid table, const std::string &table_sql);
+
+}  // namespace backfill

@@ -1,0 +1,155 @@
+#include "publish/preconditions.hpp"
+
+#include <algorithm>
+
+#include "audit/audit.hpp"
+#include "capture/capture.hpp"
+#include "core/sql_text.hpp"
+#include "core/state.hpp"
+#include "pg/role.hpp"
+#include "pg/transaction.hpp"
+#include "pg/worker.hpp"
+#include "plan/plan.hpp"
+#include "publish/attempt.hpp"
+#include "publish/blockers.hpp"
+#include "publish/movers.hpp"
+
+namespace backfill {
+
+namespace {
+
+constexpr long shortest_poll = 20, longest_poll = 1000;  // ms
+
+Error refusal(const Job &job, const std::string &why, const std::string &detail, const std::string &hint) {
+  return Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + job.name + "\" cannot be published: " + why,
+               detail, hint);
+}
+
+std::string call_sql(const std::string &function, const Job &job) {
+  return "SELECT " + function + "(" + quote_literal(job.name) + ");";
+}
+
+std::string joined(const std::vector<std::string> &parts, const char *separator) {
+  std::string text;
+  for (const std::string &part : parts) text += (text.empty() ? "" : separator) + part;
+  return text;
+}
+
+void require_checks(const Job &job) {
+  std::vector<std::string> const failed = blocking_checks(job);
+  if (failed.empty()) return;
+  throw refusal(job, std::to_string(failed.size()) + (failed.size() == 1 ? " check stands" : " checks stand") + " in the way",
+                "Failed or not run: " + joined(failed, ", ") + ".",
+                "Look at backfill.checks; audit again with " + call_sql("backfill_audit", job) +
+                    " or accept one with SELECT backfill_waive(" + quote_literal(job.name) + ", " +
+                    quote_literal(failed.front()) + ", 'the reason');");
+}
+
+void require_shape(const Job &job) {
+  std::string const anew = "Cancel it with " + call_sql("backfill_cancel", job) + " and plan it again.";
+  if (table_fingerprint(job) != job.fingerprint)
+    throw refusal(job, "the table is not what it was when planned",
+                  "Columns, constraints, indexes, or a function of the transform have changed since.", anew);
+  std::vector<std::string> const changes = changed_dependents(job);
+  if (!changes.empty()) throw refusal(job, "what depends on the table has changed", joined(changes, " "), anew);
+}
+
+void require_capture(const Job &job) {
+  if (!capture_intact(job))
+    throw refusal(job, "writes may have been missed",
+                  "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
+                  "Cancel it with " + call_sql("backfill_cancel", job) + " and plan it again.");
+}
+
+void require_free(const std::string &schema, const std::string &name) {
+  if (pg::query_boolean("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                        " WHERE n.nspname = $1 AND c.relname = $2)",
+                        {schema, name}))
+    throw Error(sqlstate::duplicate_table, "relation " + qualified(schema, name) + " already exists",
+                "The version that leaves service is to be called so.", "Rename or drop it.");
+}
+
+// The table in service is the one planned, under its own name.
+void require_same_table(const Swap &swap) {
+  pg::Result const found = pg::execute(
+      "SELECT n.nspname = $2 AND c.relname = $3 AND c.relowner = $4 AND c.relkind = 'r' AS same"
+      " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
+      {pg::Param::oid(swap.out), swap.schema, swap.name, pg::Param::oid(swap.job.owner)});
+  if (found.empty() || !found[0].boolean("same"))
+    throw Error(sqlstate::object_not_in_prerequisite_state,
+                "table " + swap.target_sql() + " is not the one that was planned",
+                "It was dropped, renamed, moved to another schema or given another owner.",
+                "Undo that, or cancel the backfill and plan it again.");
+  if (!relation_exists(swap.in))
+    throw Error(sqlstate::undefined_table, "table " + qualified(swap.schema, swap.in_name) + " does not exist",
+                "It held the version that was to enter service.",
+                swap.forward ? "Cancel the backfill and plan it again." : "There is no way back; end the backfill with " +
+                                                                              call_sql("backfill_finish", swap.job));
+}
+
+}  // namespace
+
+void require_read_committed(const std::string &function) {
+  if (pg::isolation_is_read_committed()) return;
+  throw Error(sqlstate::active_sql_transaction, function + " works in a READ COMMITTED transaction only",
+              "At " + pg::setting("transaction_isolation") + " it could not see the rows written since the transaction began.",
+              "Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED, or call it outside of one.");
+}
+
+void require_publishable(const Job &job) {
+  require_allowed(job.name, parse_state(job.state), Action::publish);
+  pg::as_extension([&] { require_same_table(publishing(job)); });
+  require_checks(job);
+  require_shape(job);
+  require_capture(job);
+  pg::as_extension([&] {
+    require_free(job.target_schema, job.archive_name);
+    (void)moving_statements(publishing(job));
+  });
+}
+
+void require_undoable(const Job &job) {
+  pg::as_extension([&] { require_same_table(rolling_back(job)); });
+  if (!reverse_capture_intact(job))
+    throw Error(sqlstate::object_not_in_prerequisite_state,
+                "backfill \"" + job.name + "\" cannot be rolled back: writes since publish may have been missed",
+                "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
+                "The replaced version is " + qualified(job.target_schema, job.archive_name) + "; compare and repair by hand.");
+  pg::as_extension([&] {
+    require_free(job.target_schema, job.shadow_name);
+    (void)moving_statements(rolling_back(job));
+  });
+}
+
+void require_unchanged(const Swap &swap) {
+  require_same_table(swap);
+  if (!swap.forward) {
+    if (!reverse_capture_intact(swap.job)) require_undoable(swap.job);
+    return;
+  }
+  require_checks(swap.job);
+  require_shape(swap.job);
+  require_capture(swap.job);
+}
+
+void await_old_snapshots(const std::vector<Job> &jobs) {
+  Milliseconds const patience = limits_of(jobs).give_up_after;
+  bool const refuse = std::any_of(jobs.begin(), jobs.end(),
+                                  [](const Job &job) { return job.spec.publish.old_snapshots == "refuse"; });
+  std::int64_t const deadline = pg::now_ms() + patience;
+  std::string told;
+  for (long poll = shortest_poll;; poll = std::min(poll * 2, longest_poll)) {
+    std::string const holders = joined(snapshot_holders(jobs), ", ");
+    if (holders.empty()) return;
+    if (refuse || pg::now_ms() >= deadline)
+      throw Error(sqlstate::object_in_use, "transactions are open that would not see the rows of the new version",
+                  "In the way: " + holders + ".", "End them, or wait until they are done, and publish again.");
+    if (told.empty()) {
+      told = holders;
+      pg::notice("waiting for transactions that would not see the rows of the new version", "In the way: " + holders + ".");
+    }
+    pg::sleep_interruptibly(poll);
+  }
+}
+
+}  // namespace backfill

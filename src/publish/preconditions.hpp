@@ -1,0 +1,26 @@
+// What must hold before a swap is tried at all, looked at without locks, so that a refusal costs nobody anything.
+#pragma once
+
+#include <vector>
+
+#include "catalog/job.hpp"
+#include "publish/swap.hpp"
+
+namespace backfill {
+
+// 25001 unless the transaction is READ COMMITTED: an older snapshot would not see what is to be drained.
+void require_read_committed(const std::string &function);
+
+// State, checks, shape, dependents, capture, names.  Each raises 55000 (42P07 for a name that is taken), with what is
+// wrong in the detail and what to do in the hint.
+void require_publishable(const Job &job);
+void require_undoable(const Job &job);
+
+// Once more under lock: whatever may have changed between looking and locking.  Takes no lock.
+void require_unchanged(const Swap &swap);
+
+// Waits until no session is left that would find the new version empty or stale; raises 55000 naming those that are in
+// the way at once (old_snapshots: refuse), or when give_up_after has passed.
+void await_old_snapshots(const std::vector<Job> &jobs);
+
+}  // namespace backfill

@@ -1,0 +1,141 @@
+// Publishing: the cutover, in the caller's transaction.
+//
+//   1  preconditions, without locks: a refusal costs nobody anything
+//   2  wait for snapshots to which the new version would look empty
+//   3  drain the log down to what one try can take
+//   4  tries, each a subtransaction (attempt.hpp):
+//        lock   the job's rows and drains, dependents, the shadow; the table in service last
+//        check  again what may have changed
+//        drain  the rest: now the shadow equals transform(live)
+//        swap   what changed on the old version since the shadow was shaped; privileges; names of tables, indexes,
+//               sequences, statistics; dependents (movers.hpp)
+//        guard  the archive; capture for the way back; the record
+//
+// All the jobs of one call are swapped, or none.  Rolling back is the same with the roles exchanged (rollback.cpp).
+#include "publish/publish.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "capture/capture.hpp"
+#include "catalog/cutover.hpp"
+#include "catalog/step.hpp"
+#include "copy/shadow.hpp"
+#include "core/sql_text.hpp"
+#include "pg/role.hpp"
+#include "pg/transaction.hpp"
+#include "pg/worker.hpp"
+#include "publish/cutover.hpp"
+#include "publish/preconditions.hpp"
+
+namespace backfill {
+
+namespace {
+
+std::string names(const std::vector<Job> &jobs) {
+  std::string text;
+  for (const Job &job : jobs) text += (text.empty() ? "" : ", ") + job.name;
+  return text;
+}
+
+// From now on the archive is read-only to users, and writes to the table in service are remembered.
+void turn_capture_around(const Job &before) {
+  remove_capture(before, before.live);
+  Job now = *load_job(before.id);
+  update_job(now.id, {{"reverse_log", pg::Param::oid(create_reverse_log(now))}});
+  now = *load_job(before.id);
+  install_reverse_capture(now);
+  install_guard(now);
+}
+
+void publish_one(const Swap &swap, Try &attempt) {
+  require_unchanged(swap);
+  drain_rest(swap, attempt);
+  attempt.require_time("swap the tables");
+  finish_shape(swap.job);
+  restore_autovacuum(swap.job);
+  exchange(swap);
+  record_published(swap.job, retention_end(swap.job), "");
+  turn_capture_around(swap.job);
+}
+
+std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
+  std::string text = "published " + names(jobs) + " " + describe(tries);
+  for (const Job &job : jobs) {
+    text += "; the old version is " + qualified(job.target_schema, job.archive_name) + " until " + retention_end(job) +
+            "; undo with SELECT backfill_rollback(" + quote_literal(job.name) + ");";
+  }
+  return text;
+}
+
+// The state must change although nothing was published, so this is no error: that would undo the change.
+std::string start_over(const Job &job) {
+  restart_chunks(job.id);
+  set_state(job, "running", "truncated", "The table was truncated; every chunk is run again.");
+  std::string const message = "not published: " + qualified(job.target_schema, job.target_name) +
+                              " was truncated since backfill \"" + job.name + "\" copied it; it runs again";
+  pg::warning(message, "Nothing was swapped.",
+              "Wait for it with CALL backfill_wait(" + quote_literal(job.name) + "); and publish then.");
+  return message;
+}
+
+}  // namespace
+
+std::string publish_jobs(const std::vector<Job> &jobs) {
+  require_read_committed("backfill_publish");
+  for (const Job &job : jobs) require_publishable(job);
+  await_old_snapshots(jobs);
+
+  std::vector<Swap> swaps;
+  for (const Job &job : jobs) swaps.push_back(publishing(job));
+  std::sort(swaps.begin(), swaps.end(), [](const Swap &a, const Swap &b) { return a.out < b.out; });
+  try {
+    for (const Swap &swap : swaps) pg::subtransaction([&] { drain_backlog(swap.job, true); });
+    Tries const tries = with_tries(limits_of(jobs), "publish " + names(jobs), [&](Try &attempt) {
+      lock_for_swaps(swaps, "ready", attempt);
+      for (const Swap &swap : swaps) publish_one(swap, attempt);
+    });
+    pg::set_local("synchronous_commit", "local");
+    for (const Swap &swap : swaps) record_event(swap.job.id, "swapped", describe(tries));
+    return tell(jobs, tries);
+  } catch (const Truncated &truncated) {
+    return start_over(*std::find_if(jobs.begin(), jobs.end(), [&](const Job &job) { return job.id == truncated.job; }));
+  }
+}
+
+std::string publish_named(const std::vector<std::string> &names) {
+  if (names.empty())
+    throw Error(sqlstate::invalid_parameter_value, "no backfill was named", {}, "Give the names: SELECT backfill_publish('…');");
+  std::vector<Job> jobs;
+  for (const std::string &name : std::set<std::string>(names.begin(), names.end())) jobs.push_back(job_for_caller(name));
+  return publish_jobs(jobs);
+}
+
+std::vector<Step> plan_publish_steps(const Job &job) {
+  constexpr int publish_stage = 12, release_stage = 13, validate_stage = 14;
+  std::vector<Step> steps;
+  auto const add = [&](int stage, const char *phase, const char *kind, const std::string &title, const std::string &params) {
+    Step step;
+    step.job = job.id;
+    step.stage = stage;
+    step.phase = phase;
+    step.kind = kind;
+    step.title = title;
+    step.params = params;
+    steps.push_back(step);
+  };
+  add(publish_stage, "publish", "publish", "swap the new version in", "{}");
+  pg::Result const keys = pg::as_extension([&] {
+    return pg::execute("SELECT conname, convalidated FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'"
+                       " AND conparentid = 0 ORDER BY conname COLLATE \"C\"",
+                       {pg::Param::oid(job.live)});
+  });
+  if (!keys.empty()) add(release_stage, "after", "release", "drop the foreign keys of the replaced version", "{}");
+  for (const pg::Row &key : keys)
+    if (key.boolean("convalidated"))
+      add(validate_stage, "after", "validate", "validate foreign key " + key.text("conname"),
+          "{\"constraint\": " + json_quote(key.text("conname")) + "}");
+  return steps;
+}
+
+}  // namespace backfill

@@ -1,0 +1,39 @@
+#include "publish/swap.hpp"
+
+#include "copy/shadow.hpp"
+#include "core/sql_text.hpp"
+#include "pg/role.hpp"
+
+namespace backfill {
+
+std::string Swap::retired_name(const std::string &name) const {
+  return forward ? archive_index_name(job, name) : shadow_index_name(job, name);
+}
+
+std::string Swap::waiting_name(const std::string &name) const {
+  return forward ? shadow_index_name(job, name) : archive_index_name(job, name);
+}
+
+std::string Swap::target_sql() const { return qualified(schema, name); }
+std::string Swap::retired_sql() const { return qualified(schema, out_name); }
+
+Swap publishing(const Job &job) {
+  return {job, true, job.live, job.shadow, job.target_schema, job.target_name, job.archive_name, job.shadow_name};
+}
+
+Swap rolling_back(const Job &job) {
+  return {job, false, job.live, job.archive, job.target_schema, job.target_name, job.shadow_name, job.archive_name};
+}
+
+std::string relation_sql(Oid relation) {
+  return pg::as_extension([&] {
+    pg::Result const found = pg::execute(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
+        {pg::Param::oid(relation)});
+    return found.empty() ? std::string() : qualified(found[0].text("nspname"), found[0].text("relname"));
+  });
+}
+
+bool relation_exists(Oid relation) { return relation != 0 && !relation_sql(relation).empty(); }
+
+}  // namespace backfill
