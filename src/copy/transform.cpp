@@ -23,7 +23,6 @@ namespace {
 constexpr char chunk_alias[] = "backfill chunk";
 constexpr char key_alias[] = "backfill key";
 constexpr char query_alias[] = "query";
-constexpr char live_alias[] = "backfill live";
 
 enum class Form { insert, image };
 using Values = std::map<std::string, std::string>;  // placeholder -> SQL
@@ -218,24 +217,10 @@ std::string query_item(const Job &job, const TableShape &shape, const Values &va
 // `inner` conditions hold before rows are reduced to one a key, `outer` ones of the result.
 std::string query_select(const Job &job, const TableShape &shape, const Values &values, const Conditions &inner,
                          const Conditions &outer, Form form) {
-  const bool preserve = job.spec.transform.preserve_existing;
   const auto value = [&](const TableShape::Column &column) {
-    const std::string fresh = column_of(query_alias, column.name);
-    if (!preserve || column.added) return typed_value(column, fresh, form);
-    return typed_value(
-        column,
-        "COALESCE(" + column_of(live_alias, column.name) + ", " + typed_value(column, fresh, Form::insert) + ")", form);
+    return typed_value(column, column_of(query_alias, column.name), form);
   };
-  std::string from = query_item(job, shape, values, inner);
-  if (preserve) {
-    Conditions same;
-    for (const TableShape::Column &column : shape.key)
-      same.push_back(column_of(live_alias, column.name) + " " + column.equals + " " +
-                     column_of(query_alias, column.name));
-    from += "\nLEFT JOIN ONLY " + qualified(shape.schema, shape.table) + " AS " + quote_ident(live_alias) + " ON " +
-            joined(same, " AND ");
-  }
-  return "SELECT " + select_list(shape, value) + "\nFROM " + from + where(outer);
+  return "SELECT " + select_list(shape, value) + "\nFROM " + query_item(job, shape, values, inner) + where(outer);
 }
 
 // The chunks as a list, and `row` (a SELECT whose placeholders are the list's columns) for each of them.
