@@ -171,18 +171,17 @@ bool fail_step(const Step &step, const Error &failure, int retries) {
   return again;
 }
 
-void reclaim_steps(int job, const std::vector<int> &living, int retries) {
-  std::vector<std::string> pids;
-  for (int pid : living) pids.push_back(std::to_string(pid));
+void reclaim_steps(int job, int retries) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.step SET pid = NULL, token = nextval('backfill.step_token'),"
-                " status = CASE WHEN attempts <= $3 THEN 'pending' ELSE 'failed' END,"
-                " finished_at = CASE WHEN attempts <= $3 THEN NULL ELSE clock_timestamp() END,"
-                " sqlstate = CASE WHEN attempts <= $3 THEN NULL ELSE '57P01' END,"
-                " error = CASE WHEN attempts <= $3 THEN NULL ELSE 'the worker died ' || attempts || ' times' END,"
-                " error_hint = CASE WHEN attempts <= $3 THEN NULL ELSE 'Look for the cause in the server log.' END"
-                " WHERE job_id = $1 AND status = 'running' AND pid <> ALL ($2::int[])",
-                {job, pids, retries});
+    pg::execute("UPDATE backfill.step s SET pid = NULL, token = nextval('backfill.step_token'),"
+                " status = CASE WHEN attempts <= $2 THEN 'pending' ELSE 'failed' END,"
+                " finished_at = CASE WHEN attempts <= $2 THEN NULL ELSE clock_timestamp() END,"
+                " sqlstate = CASE WHEN attempts <= $2 THEN NULL ELSE '57P01' END,"
+                " error = CASE WHEN attempts <= $2 THEN NULL ELSE 'the worker died ' || attempts || ' times' END,"
+                " error_hint = CASE WHEN attempts <= $2 THEN NULL ELSE 'Look for the cause in the server log.' END"
+                " WHERE job_id = $1 AND status = 'running'"
+                " AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.pid AND a.backend_type = 'backfill')",
+                {job, retries});
   });
 }
 

@@ -63,8 +63,7 @@ bool fail_step(const Step &step, const Error &failure, int retries);
 bool is_transient(const std::string &sqlstate);  // classes 08, 40, 53, 57 and 55P03
 
 // Steps left running by dead workers become pending (an attempt is spent), or failed when none is left.
-// living: pids that still work for the job.
-void reclaim_steps(int job, const std::vector<int> &living, int retries);
+void reclaim_steps(int job, int retries);
 
 // Puts all steps of these kinds back to pending, as if never run.  replace: chunks are run again over what is there.
 void reopen_steps(int job, const std::vector<std::string> &kinds, bool replace);

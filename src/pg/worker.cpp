@@ -64,6 +64,7 @@ void connect_worker(const WorkerOrder &order) {
   on_proc_exit(leave_for_good_unless_connected, 0);
   BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
   connected = true;
+  SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_SUSET, PGC_S_SESSION);
   for (const auto &setting : worker_settings) SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_SESSION);
 }
 

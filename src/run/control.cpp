@@ -107,12 +107,29 @@ Look look_at(const std::string &name) {
   });
 }
 
-// One line of progress; "" when it says the same as the one before.
 std::string progress_line(const std::string &name, const Look &look) {
   std::string line = name + ": " + look.phase + ", " + look.progress + " %, chunks " + look.chunks;
   if (!look.waiting_for.empty()) line += ", waiting for " + look.waiting_for;
   return line;
 }
+
+// A line at every change of phase, and otherwise at most one a second.
+class ProgressTeller {
+ public:
+  void tell(const std::string &name, const Look &look) {
+    std::string const line = progress_line(name, look);
+    std::int64_t const now = pg::now_ms();
+    if (line == told_ || (look.phase == phase_ && now - told_at_ < 1000)) return;
+    pg::notice(line + (look.eta == "-" ? "" : ", " + look.eta + " left"));
+    told_ = line;
+    phase_ = look.phase;
+    told_at_ = now;
+  }
+
+ private:
+  std::string told_, phase_;
+  std::int64_t told_at_ = 0;
+};
 
 // True when there is nothing more to wait for.  Raises when waiting would be in vain.
 bool settled(const std::string &name, const Look &look) {
@@ -244,12 +261,10 @@ void wait_for(const std::string &name, const std::optional<std::string> &timeout
   pg::require_no_transaction_block("backfill_wait");
   double const limit = !timeout ? 0 : std::stod(*pg::query_value("SELECT extract(epoch FROM $1::interval)::float8", {*timeout}));
   std::int64_t const started = pg::now_ms();
-  std::string told;
+  ProgressTeller teller;
   for (;;) {
     Look const look = look_at(name);
-    std::string const line = progress_line(name, look);
-    if (line != told) pg::notice(line + (look.eta == "-" ? "" : ", " + look.eta + " left"));
-    told = line;
+    teller.tell(name, look);
     if (settled(name, look)) return;
     if (timeout && static_cast<double>(pg::now_ms() - started) / 1000 >= limit)
       throw Error(sqlstate::query_canceled, "timed out waiting for backfill \"" + name + "\"",

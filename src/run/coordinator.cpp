@@ -40,7 +40,7 @@ class Coordinator {
   bool settle(const Job &job);
   void tend_ready(const Job &job);
   void tend_published(const Job &job);
-  std::vector<int> living();
+  int living();  // chunk workers that run or are about to
 
   int id_;
   long pause_ = working_pause;
@@ -71,14 +71,13 @@ bool Coordinator::round() {
     tend_published(*job);
     return true;
   }
-  return !living().empty();
+  return living() > 0;
 }
 
 // running: towards ready.
 bool Coordinator::advance(const Job &job) {
   pause_ = working_pause;
-  std::vector<int> const pids = living();
-  pg::transaction([&] { reclaim_steps(job.id, pids, job.spec.strategy.retries); });
+  pg::transaction([&] { reclaim_steps(job.id, job.spec.strategy.retries); });
   if (job.request) return settle(job);
 
   std::optional<int> const stage = pg::transaction([&] { return open_stage(job.id); });
@@ -113,7 +112,7 @@ void Coordinator::run_with_workers(const Job &job, int stage, const StageCounts 
   int const wanted = std::min(job.parallelism, counts.pending + counts.running);
   bool const due = pg::transaction([&] { return has_due_step(job.id, stage); });
   bool short_now = false;
-  while (due && static_cast<int>(living().size()) < wanted) {
+  while (due && living() < wanted) {
     std::optional<pg::Worker> const worker = launch_chunk_worker(job, static_cast<int>(workers_.size()) + 1);
     if (!worker) {
       short_now = true;
@@ -125,12 +124,12 @@ void Coordinator::run_with_workers(const Job &job, int stage, const StageCounts 
     short_of_slots_ = short_now;
     pg::transaction([&] {
       set_waiting(job.id, short_now ? std::optional<std::string>(
-                                          "a worker slot: " + std::to_string(living().size()) + " of " + std::to_string(wanted) +
+                                          "a worker slot: " + std::to_string(living()) + " of " + std::to_string(wanted) +
                                           " workers run (max_worker_processes)")
                                     : std::nullopt);
     });
   }
-  if (due && living().empty()) run_alone(job, stage);
+  if (due && living() == 0) run_alone(job, stage);
 }
 
 void Coordinator::run_alone(const Job &job, int stage) {
@@ -142,7 +141,7 @@ void Coordinator::run_alone(const Job &job, int stage) {
 
 // Asked to pause: workers stop between batches; when the last has left, the job is paused.
 bool Coordinator::settle(const Job &job) {
-  if (!living().empty()) return true;
+  if (living() > 0) return true;
   pg::transaction([&] { set_state(job, "paused", "paused", "Everything is kept; captured changes wait in the log."); });
   return false;
 }
@@ -163,11 +162,9 @@ void Coordinator::tend_published(const Job &job) {
   pg::transaction([] { end_retention(); });
 }
 
-std::vector<int> Coordinator::living() {
+int Coordinator::living() {
   std::erase_if(workers_, [](const pg::Worker &worker) { return !worker.running(); });
-  std::vector<int> pids;
-  for (const pg::Worker &worker : workers_) pids.push_back(worker.pid());
-  return pids;
+  return static_cast<int>(workers_.size());
 }
 
 // The job fails with what the coordinator met; a published one goes on being published and says what is wrong.

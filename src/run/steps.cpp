@@ -23,64 +23,84 @@ namespace {
 constexpr std::int64_t drain_limit = 10000;    // log rows a batch
 constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first catch-up
 
-// The kinds of step that are one transaction.
+// The kinds of step that are one transaction.  False: the step is to be run again later.
 
-void pre_check(const Job &job, const Step &step) {
+bool pre_check(const Job &job, const Step &step) {
   Verdict const verdict = run_check(job, step);
-  if (verdict.outcome != "fail" && verdict.outcome != "error") return;
+  if (verdict.outcome != "fail" && verdict.outcome != "error") return true;
   throw Error(sqlstate::object_not_in_prerequisite_state, "pre-check " + step.title + " did not pass", verdict.detail,
               "Nothing was written. Put it right, then run the backfill again.");
 }
 
-void make_shadow(const Job &job, const Step &) {
+bool make_shadow(const Job &job, const Step &) {
   if (table_fingerprint(job) != job.fingerprint)
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "table \"" + job.target_name + "\" or the transform has changed since the plan",
                 "Columns, constraints, indexes and the functions of the transform must be what they were.",
                 "Cancel the backfill and plan it again.");
   if (job.shadow == 0) create_shadow(job);
+  return true;
 }
 
-void purge(const Job &job, const Step &) {
+bool purge(const Job &job, const Step &) {
   pg::lock_job(job.id, pg::JobLock::drain);
+  if (!purge_logged_keys(job, read_shape(job)).truncated) return true;
   // Emptied by a TRUNCATE: the copy begins again; there is no index yet, so chunks need not replace anything.
-  if (purge_logged_keys(job, read_shape(job)).truncated) reopen_steps(job.id, {"range", "blocks"}, false);
+  reopen_steps(job.id, {"range", "blocks"}, false);
+  record_event(job.id, "truncated", "The table was truncated: every chunk runs again.");
+  return false;
 }
 
-void index(const Job &job, const Step &step) {
+bool index(const Job &job, const Step &step) {
   build_index(job, static_cast<Oid>(parse_document(step.params).find("index")->integer()));
+  return true;
 }
 
-void shape(const Job &job, const Step &) { finish_shape(job); }
+bool shape(const Job &job, const Step &) {
+  finish_shape(job);
+  return true;
+}
 
-void analyze(const Job &job, const Step &) {
+bool analyze(const Job &job, const Step &) {
   analyze_shadow(job);
   // A snapshot older than this does not see all that was copied: nobody may hold one at the swap.
   update_job(job.id, {{"copy_horizon", pg::as_extension([] { return pg::query_value("SELECT pg_snapshot_xmax(pg_current_snapshot())"); })}});
+  return true;
 }
 
-void audit(const Job &job, const Step &) { begin_audit(job); }
+bool audit(const Job &job, const Step &) {
+  begin_audit(job);
+  return true;
+}
 
-void check(const Job &job, const Step &step) {
+bool check(const Job &job, const Step &step) {
   Verdict const verdict = run_check(job, step);
   if (verdict.outcome == "fail" || verdict.outcome == "error") record_event(job.id, "check " + verdict.outcome, step.title);
+  return true;
+}
+
+bool after(const Job &job, const Step &step) {
+  run_after_step(job, step);
+  return true;
 }
 
 struct SimpleKind {
   const char *kind;
-  void (*run)(const Job &, const Step &);
+  bool (*run)(const Job &, const Step &);
 };
 constexpr SimpleKind simple_kinds[] = {
     {"pre_check", pre_check}, {"shadow", make_shadow}, {"purge", purge}, {"key", index},   {"index", index},
-    {"shape", shape},         {"analyze", analyze},    {"audit", audit}, {"check", check}, {"validate", run_after_step},
+    {"shape", shape},         {"analyze", analyze},    {"audit", audit}, {"check", check}, {"validate", after},
 };
 
 void run_simple(const Job &job, const Step &step) {
   for (const SimpleKind &kind : simple_kinds) {
     if (step.kind != kind.kind) continue;
     pg::transaction([&] {
-      kind.run(job, step);
-      finish_step(step);
+      if (kind.run(job, step))
+        finish_step(step);
+      else
+        give_back_step(step);
     });
     return;
   }
