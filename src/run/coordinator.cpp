@@ -145,6 +145,7 @@ void Coordinator::tend_ready(const Job &job) {
                 "the capture triggers on table \"" + job.target_name + "\" were changed",
                 "Writes may have been missed, so the shadow can no longer be trusted.",
                 "Cancel the backfill and run it again.");
+  if (std::optional<int> const stage = pg::transaction([&] { return open_after_stage(job); })) run_alone(job, *stage);
   if (catch_up(job) > 0) pause_ = 0;
 }
 
