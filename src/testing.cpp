@@ -39,8 +39,8 @@ std::string describe(const DrainResult &result) {
 // Rows of one query that the other does not yield, as text.
 std::vector<std::string> rows_without(const std::string &word, const std::string &these, const std::string &those) {
   std::vector<std::string> lines;
-  for (const pg::Row row : pg::execute("SELECT row::text AS line FROM (" + these + ") AS row EXCEPT ALL SELECT row::text FROM (" +
-                                       those + ") AS row ORDER BY 1"))
+  for (const pg::Row row : pg::execute("SELECT row::text AS line FROM (" + these +
+                                       ") AS row EXCEPT ALL SELECT row::text FROM (" + those + ") AS row ORDER BY 1"))
     lines.push_back(word + " " + row.text("line"));
   return lines;
 }
@@ -82,8 +82,9 @@ BACKFILL_FUNCTION(steps_purge) {
 BACKFILL_FUNCTION(steps_build) {
   Job const job = job_of(call);
   for (const pg::Row row : pg::as_extension([&] {
-         return pg::execute("SELECT indexrelid FROM pg_index WHERE indrelid = $1 ORDER BY indisprimary DESC, indexrelid",
-                            {pg::Param::oid(job.live)});
+         return pg::execute(
+             "SELECT indexrelid FROM pg_index WHERE indrelid = $1 ORDER BY indisprimary DESC, indexrelid",
+             {pg::Param::oid(job.live)});
        }))
     build_index(job, row.oid("indexrelid"));
   return call.nothing();
@@ -108,7 +109,8 @@ BACKFILL_FUNCTION(steps_compare) {
   Job const job = job_of(call);
   TableShape const shape = read_shape(job);
   std::string columns;
-  for (const std::string &column : shadow_columns(shape)) columns += (columns.empty() ? "" : ", ") + quote_ident(column);
+  for (const std::string &column : shadow_columns(shape))
+    columns += (columns.empty() ? "" : ", ") + quote_ident(column);
   std::string const shadow = "SELECT " + columns + " FROM " + qualified(shape.schema, job.shadow_name);
   std::string const right = whole_image(job, shape, true, true);
   return as_transform(job, [&] {

@@ -20,7 +20,7 @@ struct Trigger {
   std::string level;     // ROW, STATEMENT
   std::string function;  // in schema backfill
   std::vector<std::string> arguments;
-  int type;              // pg_trigger.tgtype
+  int type;  // pg_trigger.tgtype
 };
 
 // pg_trigger.tgtype is bits: row 1, before 2, insert 4, delete 8, update 16, truncate 32.
@@ -37,7 +37,8 @@ Oid log_oid(const std::string &name) {
 }
 
 std::string table_text(const Job &job, Oid table) {
-  auto const name = pg::query_value("SELECT max(oid::regclass::text) FROM pg_class WHERE oid = $1", {pg::Param::oid(table)});
+  auto const name =
+      pg::query_value("SELECT max(oid::regclass::text) FROM pg_class WHERE oid = $1", {pg::Param::oid(table)});
   if (!name)
     throw Error(sqlstate::undefined_table, "a table of backfill \"" + job.name + "\" no longer exists", {},
                 "Cancel the job and plan it again.");
@@ -146,10 +147,10 @@ void remove_capture(const Job &job, Oid table) {
 
 Oid create_reverse_log(const Job &job) {
   std::vector<KeyColumn> const key = read_key(job, job.live);
-  Oid const log = create(
-      reverse_log_name(job),
-      key_columns(key, "k") + key_columns(key, "o") + "op \"char\" NOT NULL, cols int2[], lsn pg_lsn NOT NULL",
-      "Keys and columns of live changed since publish, for a rollback of backfill " + job.name);
+  Oid const log =
+      create(reverse_log_name(job),
+             key_columns(key, "k") + key_columns(key, "o") + "op \"char\" NOT NULL, cols int2[], lsn pg_lsn NOT NULL",
+             "Keys and columns of live changed since publish, for a rollback of backfill " + job.name);
   update_job(job.id, {{"reverse_log", pg::Param::oid(log)}});
   return log;
 }

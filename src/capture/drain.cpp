@@ -73,7 +73,8 @@ void delete_from_shadow(const Job &job, const TableShape &shape, const std::vect
 void insert_into_shadow(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
                         const std::vector<pg::Param> &keys) {
   std::string columns;
-  for (const std::string &column : shadow_columns(shape)) columns += (columns.empty() ? "" : ", ") + quote_ident(column);
+  for (const std::string &column : shadow_columns(shape))
+    columns += (columns.empty() ? "" : ", ") + quote_ident(column);
   pg::execute("INSERT INTO " + shadow_name(job, shape) + " (" + columns + ") OVERRIDING SYSTEM VALUE " +
                   rows_for_keys(job, shape, keys_item(key)),
               keys);
@@ -119,8 +120,9 @@ DrainResult purge_logged_keys(const Job &job, const TableShape &shape) {
     DrainResult result;
     std::string after = "(0,0)";
     while (true) {
-      pg::Result const rows = pg::as_extension(
-          [&] { return pg::execute(page, {pg::Param::of_type(27, after), pg::Param(purge_at_once)}); });
+      pg::Result const rows = pg::as_extension([&] {
+        return pg::execute(page, {pg::Param::of_type(27, after), pg::Param(purge_at_once)});
+      });
       Taken const seen = read_taken(rows, key.size());
       if (seen.marker) return start_over(job, shape, 0);
       if (seen.rows == 0) return result;

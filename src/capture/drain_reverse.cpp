@@ -62,14 +62,14 @@ Change read_change(const pg::Row &row, std::size_t keys) {
 // Deletes log rows and returns them by LSN.  Moves and markers need to be seen with all that the snapshot sees.
 std::vector<Change> take(const Job &job, std::size_t keys, std::optional<std::int64_t> limit) {
   std::string const log = reverse_log_name(job);
-  std::string const columns = "op, cols::text, lsn - '0/0'::pg_lsn AS position, " + key_list(keys, "k") + ", " +
-                              key_list(keys, "o");
+  std::string const columns =
+      "op, cols::text, lsn - '0/0'::pg_lsn AS position, " + key_list(keys, "k") + ", " + key_list(keys, "o");
   pg::Result const rows = pg::as_extension([&] {
     if (!limit || pg::query_boolean("SELECT EXISTS (SELECT FROM " + log + " WHERE op IN ('m', 't'))"))
       return pg::execute("DELETE FROM " + log + " RETURNING " + columns);
-    return pg::execute("DELETE FROM " + log + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + log +
-                           " LIMIT $1)) RETURNING " + columns,
-                       {pg::Param(static_cast<long long>(*limit))});
+    return pg::execute(
+        "DELETE FROM " + log + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + log + " LIMIT $1)) RETURNING " + columns,
+        {pg::Param(static_cast<long long>(*limit))});
   });
   std::vector<Change> changes;
   changes.reserve(rows.size());
@@ -186,9 +186,10 @@ std::string rewrite_sql(const Job &job, const TableShape &shape, const std::vect
   }
   return "WITH gone AS (DELETE FROM ONLY " + archive_sql(job, shape) + " AS a USING " + keys_item(key) + " WHERE " +
          key_matches(shape, "a", "k") + " RETURNING a.*)\nINSERT INTO " + archive_sql(job, shape) + " (" + names +
-         ") OVERRIDING SYSTEM VALUE\nSELECT " + names + " FROM (\n  SELECT DISTINCT ON (l.ctid) l.ctid AS \"backfill row\"" +
-         values + "\n  FROM " + lineage_item(key) + "\n  JOIN ONLY " + live_sql(shape) + " AS l ON " +
-         same_key(shape, "l", "f.k") + "\n  LEFT JOIN gone ON " + same_key(shape, "gone", "f.o") +
+         ") OVERRIDING SYSTEM VALUE\nSELECT " + names +
+         " FROM (\n  SELECT DISTINCT ON (l.ctid) l.ctid AS \"backfill row\"" + values + "\n  FROM " +
+         lineage_item(key) + "\n  JOIN ONLY " + live_sql(shape) + " AS l ON " + same_key(shape, "l", "f.k") +
+         "\n  LEFT JOIN gone ON " + same_key(shape, "gone", "f.o") +
          "\n  WHERE (SELECT count(*) FROM gone) IS NOT NULL\n  ORDER BY l.ctid, " + has_origin + " DESC) AS rows";
 }
 
@@ -207,8 +208,8 @@ DrainResult start_over(const Job &job, const TableShape &shape, const std::vecto
   as_transform(job, [&] {
     pg::with_archive_open(job.archive, [&] {
       pg::execute("TRUNCATE ONLY " + archive_sql(job, shape));
-      pg::execute("INSERT INTO " + archive_sql(job, shape) + " (" + names + ") OVERRIDING SYSTEM VALUE SELECT " + names +
-                  " FROM ONLY " + live_sql(shape));
+      pg::execute("INSERT INTO " + archive_sql(job, shape) + " (" + names + ") OVERRIDING SYSTEM VALUE SELECT " +
+                  names + " FROM ONLY " + live_sql(shape));
     });
   });
   pg::as_extension([&] { pg::execute("INSERT INTO " + log_name(job) + " (op) VALUES ('t')"); });
@@ -226,9 +227,8 @@ DrainResult drain_once(const Job &job, const TableShape &shape, std::optional<st
 
     Lineages const lineages = replay(changes);
     std::vector<pg::Param> const params = lineage_params(lineages, key.size());
-    as_transform(job, [&] {
-      pg::with_archive_open(job.archive, [&] { pg::execute(rewrite_sql(job, shape, key), params); });
-    });
+    as_transform(
+        job, [&] { pg::with_archive_open(job.archive, [&] { pg::execute(rewrite_sql(job, shape, key), params); }); });
     log_keys_for_shadow(job, key, {params.begin(), params.begin() + static_cast<std::ptrdiff_t>(key.size())});
     return {.taken = taken, .keys = static_cast<std::int64_t>(lineages.size())};
   });

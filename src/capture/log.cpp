@@ -28,7 +28,8 @@ std::vector<KeyColumn> read_key(const Job &job, Oid table) {
                 "Cancel the job and plan it again.");
   std::vector<KeyColumn> key;
   for (const auto row : result)
-    key.push_back({row.text("attname"), static_cast<int>(row.integer("attnum")), row.text("type"), row.text("collation")});
+    key.push_back(
+        {row.text("attname"), static_cast<int>(row.integer("attnum")), row.text("type"), row.text("collation")});
   return key;
 }
 

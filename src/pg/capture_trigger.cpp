@@ -47,8 +47,8 @@ constexpr int max_log_columns = 2 * max_keys + 3;
 // What a firing needs to know of its log; made once a statement, lives as long as the executor's trigger state.  The
 // log's lock is kept by the transaction, so it stays true.
 struct Target {
-  ::Oid log;   // InvalidOid: this trigger is not armed
-  bool fits;   // the log can hold the keys of this table
+  ::Oid log;  // InvalidOid: this trigger is not armed
+  bool fits;  // the log can hold the keys of this table
   int keys;
   AttrNumber key[max_keys];
 };
@@ -90,15 +90,14 @@ bool column_fits(TupleDesc table, AttrNumber number, TupleDesc log, int position
 Target *find_target(FunctionCallInfo fcinfo, const TriggerData *data, const char *prefix, int keys_per_row,
                     int other_columns) {
   const Trigger *const trigger = data->tg_trigger;
-  Target *const target =
-      static_cast<Target *>(MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Target)));
+  Target *const target = static_cast<Target *>(MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Target)));
   Relation const log = open_log(trigger, prefix);
   if (log != nullptr) {
     TupleDesc const from = RelationGetDescr(data->tg_relation), to = RelationGetDescr(log);
     target->log = RelationGetRelid(log);
     target->keys = trigger->tgnargs - 2;
-    target->fits = target->keys >= 1 && target->keys <= max_keys &&
-                   to->natts == target->keys * keys_per_row + other_columns;
+    target->fits =
+        target->keys >= 1 && target->keys <= max_keys && to->natts == target->keys * keys_per_row + other_columns;
     for (int i = 0; target->fits && i < target->keys; i++) {
       target->key[i] = static_cast<AttrNumber>(atoi(trigger->tgargs[i + 2]));
       target->fits = column_fits(from, target->key[i], to, i);
@@ -293,13 +292,12 @@ Datum backfill_guard(PG_FUNCTION_ARGS) {
   if (log == nullptr || data->tg_trigger->tgnargs < 3) return PointerGetDatum(row);
 
   const char *const job = quote_literal_cstr(data->tg_trigger->tgargs[2]);
-  ereport(ERROR,
-          (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-           errmsg("table \"%s\" is the archive of backfill \"%s\"", RelationGetRelationName(data->tg_relation),
-                  data->tg_trigger->tgargs[2]),
-           errdetail("It is kept as it was before the backfill, so that the backfill can be rolled back."),
-           errhint("Make it the live table again with SELECT backfill_rollback(%s), or drop it with SELECT "
-                   "backfill_finish(%s).",
-                   job, job)));
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("table \"%s\" is the archive of backfill \"%s\"", RelationGetRelationName(data->tg_relation),
+                         data->tg_trigger->tgargs[2]),
+                  errdetail("It is kept as it was before the backfill, so that the backfill can be rolled back."),
+                  errhint("Make it the live table again with SELECT backfill_rollback(%s), or drop it with SELECT "
+                          "backfill_finish(%s).",
+                          job, job)));
   return PointerGetDatum(row);
 }
