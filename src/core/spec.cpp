@@ -477,11 +477,14 @@ void demand_parameters(const Node &item, const CheckWord &word) {
                         "Here \"column\" is another spelling of \"columns\".", "Keep one of them.");
 }
 
-void validate_common(const Node &item) {
+void validate_common(const Node &item, const std::string &word) {
   for (const char *key : {"warn_if", "error_if"})
     if (const Node *threshold = given(&item, key)) (void)parse_threshold(threshold->text(), threshold->path);
   std::string ignored;
-  read_word(&item, "scope", {"chunk", "run"}, ignored);
+  if (word == "exact")
+    read_word(&item, "scope", {"in", "out", "both"}, ignored);
+  else
+    read_word(&item, "scope", {"chunk", "run", "table"}, ignored);
   read_word(&item, "against", {"live", "source", "previous_chunk", "recent"}, ignored);
   bool ignored_flag = false;
   read_boolean(&item, "store_failures", ignored_flag);
@@ -522,7 +525,7 @@ void Interpreter::read_checks(const Node *list, std::vector<CheckSpec> &into) {
     const CheckWord &word = *find_check_word(check.check);
     require_known_keys(check.args, word);
     demand_parameters(check.args, word);
-    validate_common(check.args);
+    validate_common(check.args, check.check);
     if (check.check == "distribution") check.severity = "warn";
     read_word(&check.args, "severity", {"warn", "error"}, check.severity);
     if (!word.available && check.severity == "error")

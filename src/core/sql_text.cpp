@@ -149,4 +149,20 @@ bool uses_placeholder(std::string_view sql, std::string_view name) {
   return false;
 }
 
+bool is_self_contained(std::string_view sql) {
+  // Two line ends tell a unit that was closed from one that swallowed all there was.
+  const std::string text = std::string(sql) + "\n\n";
+  int depth = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    if (text[at] == '(') ++depth;
+    if (text[at] == ')' && --depth < 0) return false;
+    if (text[at] == ';') return false;
+    std::size_t end = skip_opaque(text, at);
+    if (end == at) ++end;
+    if (end == text.size() && at < sql.size()) return false;
+    at = end;
+  }
+  return depth == 0;
+}
+
 }  // namespace backfill

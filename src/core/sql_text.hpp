@@ -38,4 +38,9 @@ std::string substitute_placeholders(std::string_view sql, const std::map<std::st
 // Whether :name stands in sql as a placeholder, by the rule above.
 bool uses_placeholder(std::string_view sql, std::string_view name);
 
+// Whether sql can stand within parentheses without changing what is around it: its own parentheses match, it
+// closes none that it has not opened, no semicolon stands in it, and no literal, quoted identifier or comment
+// is left open (a -- comment needs a line end behind it, which the caller writes).
+bool is_self_contained(std::string_view sql);
+
 }  // namespace backfill

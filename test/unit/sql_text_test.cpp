@@ -83,5 +83,14 @@ TEST(SqlText, ReplacementsAreNotScannedAgain) {
   EXPECT_EQ(substitute_placeholders(":a :b", {{"a", ":b"}, {"b", ":a"}}), ":b :a");
 }
 
+TEST(SqlText, SelfContainedTextStaysWithinItsParentheses) {
+  for (const char *const text :
+       {"", "a > 0", "(a) = f(b, (c))", "a = ')'", "\"(\" = 1", "a -- )\n > 0", "a -- the end", "/* ; ( */ a",
+        "$$ ; ( $$ <> a", "a = ';'", "SELECT 1 FROM (SELECT 2) AS x", "E'\\'('"})
+    EXPECT_TRUE(is_self_contained(text)) << text;
+  for (const char *const text : {"a)", "(a", "a) OR (b", "a; b", "a;", "'a", "\"a", "/* a", "$x$ a", "E'a\\'", ")("})
+    EXPECT_FALSE(is_self_contained(text)) << text;
+}
+
 }  // namespace
 }  // namespace backfill

@@ -1,0 +1,135 @@
+// What a check is.  A new check is one small file, check_<word>.cpp, that defines a CheckKind, a line in kinds.cpp,
+// and its word and parameters in core/spec_keys.cpp.
+//
+// Most checks are one SELECT over the rows the scene shows; the rest (thresholds, severity, where, scope, evidence,
+// errors) is common.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/job.hpp"
+#include "catalog/step.hpp"
+#include "copy/transform.hpp"
+#include "core/limits.hpp"
+#include "core/node.hpp"
+
+namespace backfill {
+
+struct CheckKind;
+
+// A check of a job, as its step records it.
+struct Check {
+  std::string word, name;
+  std::string severity = "error";  // as asked for: error | warn
+  Node args;                       // the check's mapping in the spec, with its path; an empty mapping of a default
+  bool by_default = false;
+  const CheckKind *kind = nullptr;
+  Limits limits;
+
+  const Node *find(const char *key) const;  // nullptr where absent or null
+  std::string text(const char *key, const std::string &otherwise = {}) const;
+  bool boolean(const char *key, bool otherwise) const;
+  std::vector<std::string> columns() const;  // of `column` or `columns`
+  std::string scope() const;                 // run, chunk or table; of `exact`: in, out or both
+};
+
+// What a check sees: one snapshot, in which keys that wait in the capture log are left out on both sides.
+// Lives within scene's callback; runs as the owner.
+struct Scene {
+  Scene(const Job &job, const TableShape &shape) : job(job), shape(shape) {}
+  const Job &job;
+  const TableShape &shape;
+  bool trial = false;  // planning: statements are explained over an empty stand-in, and yield zeros
+  bool pre = false;    // a pre-check: the subject is live itself
+  std::string path;    // of the check in the spec, for errors of a trial
+  std::string table;   // the quoted name under which the subject is visible; what FROM takes
+  std::string live;    // a FROM item: live under the same name
+  std::string shadow;  // the subject as a relation, qualified; "" in a trial
+  std::string rows;    // a condition: the rows the check is about (scope, `where`, the chunk); "true" for all
+  std::string filter;  // the same without the scope
+  std::optional<int> chunk;
+  std::int64_t pending = 0;             // keys left out
+  std::string taken_at;                 // when the snapshot was taken
+  std::vector<pg::Param> pending_keys;  // one array a key column; empty when pending is 0
+
+  // The common table expressions in front of every statement: "pending" and the subject.
+  std::string with() const;
+  // A condition: no key waits in the log for the row with that alias (unquoted); "true" when pending is 0.
+  std::string settled(const std::string &alias) const;
+  // Runs one SELECT behind with(); in a trial only explains it.  Remembers its text in sql.
+  pg::Result query(const std::string &select) const;
+  mutable std::string sql;  // what was run, for the evidence
+};
+
+// What a check found.
+struct Measurement {
+  double measured = 0;
+  std::optional<double> population;
+  std::string actual;  // for people: "3 duplicate keys of 20,000 (0.02%)"
+  std::string detail;
+  std::string sql;
+  std::string taken_at;
+  std::int64_t pending = 0;
+  bool skipped = false;                             // nothing to check; detail says why
+  std::vector<std::pair<int, std::string>> chunks;  // chunks at fault, and what was found there
+};
+
+struct CheckKind {
+  const char *word;
+  // The failing condition where the spec gives none.
+  std::string (*failing)(const Check &check);
+  // Completes "expected: ".
+  std::string (*expected)(const Check &check, const Job &job, const TableShape &shape);
+  // Measures in one snapshot.  Exactly one of measure and prove is set.
+  Measurement (*measure)(const Check &check, const Scene &scene);
+  // Measures in snapshots of its own, one after the other, so that none grows old.
+  Measurement (*prove)(const Check &check, const Job &job, const TableShape &shape) = nullptr;
+  // Rows out of scope are looked at as well, unless the spec says otherwise.
+  bool whole_table = false;
+  // Compares the new version with live, so it is no pre-check.
+  bool compares = false;
+};
+
+const CheckKind *find_check_kind(const std::string &word);  // nullptr: no such check
+
+// Which conditions narrow the rows of a scene.
+struct SceneRange {
+  std::string where;  // of the spec; "" for none
+  bool in_scope = true;
+  std::optional<Step> chunk;  // a range chunk
+};
+
+// Runs fn as the owner in one snapshot.
+// Errors: 55000 when a TRUNCATE of live waits in the log: until it is drained there is nothing to compare.
+void with_scene(const Job &job, const TableShape &shape, bool pre, const SceneRange &range,
+                const std::function<void(const Scene &)> &fn);
+// The same over an empty stand-in of the subject, at plan time.  path: of the check in the spec, for errors.
+void with_trial(const Job &job, const TableShape &shape, bool pre, const SceneRange &range, const std::string &path,
+                const std::function<void(const Scene &)> &fn);
+
+// For kinds that are one SELECT yielding "measured" and "population": runs it and words the result.
+// what: "duplicate keys", completes a number.
+Measurement count_rows(const Scene &scene, const std::string &select, const std::string &what);
+std::string worded(double measured, std::optional<double> population, const std::string &what);
+
+// A fragment of SQL that a person wrote, safe to stand within parentheses: 42601 naming the path unless its
+// parentheses match and it is not several statements.  :backfill and :run_id are filled in.
+std::string fragment(const Job &job, const Node &node);
+
+// "a", "b" with quotes, joined.
+std::string quoted_columns(const std::vector<std::string> &columns, const char *separator = ", ");
+std::string listed_columns(const std::vector<std::string> &columns);  // a, b: for people
+
+// 42703 naming the path and the nearest column unless the table has each of them.
+void require_columns(const TableShape &shape, const Node *node, const std::vector<std::string> &columns);
+
+// The range chunks of the job, by number.
+std::vector<Step> range_chunks(const Job &job);
+// A condition on the subject's rows: within the chunk.
+std::string within_chunk(const TableShape &shape, const Step &chunk);
+
+}  // namespace backfill

@@ -1,0 +1,38 @@
+// accepted_values: the column holds one of these values.  Nulls are not looked at: not_null does that.
+#include "audit/check.hpp"
+#include "core/sql_text.hpp"
+
+namespace backfill {
+
+namespace {
+
+std::string failing(const Check &) { return "> 0"; }
+
+std::string expected(const Check &check, const Job &, const TableShape &) {
+  return check.text("column") + " one of " + listed_columns(check.find("values")->values());
+}
+
+// The literals take the column's type.
+std::string value_list(const Check &check) {
+  std::string list;
+  for (const std::string &value : check.find("values")->values())
+    list += (list.empty() ? "" : ", ") + quote_literal(value);
+  if (list.empty()) throw invalid_value(*check.find("values"), "a list of at least one value");
+  return list;
+}
+
+Measurement measure(const Check &check, const Scene &scene) {
+  require_columns(scene.shape, check.find("column"), {check.text("column")});
+  return count_rows(scene,
+                    "SELECT count(*) FILTER (WHERE " + quote_ident(check.text("column")) + " NOT IN (" +
+                        value_list(check) + ")) AS measured,\n       count(*) AS population\nFROM " + scene.table +
+                        " WHERE " + scene.rows,
+                    "rows with another value");
+}
+
+}  // namespace
+
+extern const CheckKind accepted_values_check;
+const CheckKind accepted_values_check = {"accepted_values", failing, expected, measure};
+
+}  // namespace backfill

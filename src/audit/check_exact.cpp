@@ -1,0 +1,202 @@
+// exact: the new version is the transform of live, less the keys that wait in the capture log, image for image.
+//
+// Out of scope (the default) range of blocks by range of blocks, each in a snapshot of its own, so that none grows old:
+//   live    every out-of-scope row of these blocks is in the shadow under its key, with the same image;
+//   shadow  every out-of-scope row of these blocks is in live.
+// A row that is written meanwhile may move from blocks not yet read to blocks already read; its key is then in the log,
+// and the drain owes it the same proof.  In scope chunk by chunk, both ways at once by a full join.
+//
+// Images are compared with *<>, not <>: 1.0 is not 1.00, and two equal texts may differ.
+#include "audit/check.hpp"
+#include "core/sql_text.hpp"
+#include "core/units.hpp"
+#include "pg/role.hpp"
+
+namespace backfill {
+
+namespace {
+
+// Up to this many blocks (512 MB) of a table are read under one snapshot.
+constexpr long long stretch = 65536;
+
+std::string failing(const Check &) { return "> 0"; }
+
+std::string expected(const Check &check, const Job &, const TableShape &) {
+  std::string const scope = check.scope();
+  std::string const rows = scope == "out" ? "rows out of scope" : scope == "in" ? "rows in scope" : "all rows";
+  return scope == "out" ? rows + " are live's, image for image"
+                        : rows + " are what the transform makes of live, image for image";
+}
+
+std::string image_row(const TableShape &shape, const std::string &alias) {
+  std::string columns;
+  for (const std::string &column : shadow_columns(shape))
+    columns += (columns.empty() ? "" : ", ") + quote_ident(alias) + "." + quote_ident(column);
+  return "ROW(" + columns + ")";
+}
+
+// Equality of two aliases' keys.
+std::string same_key(const TableShape &shape, const std::string &a, const std::string &b) {
+  std::string condition;
+  for (const TableShape::Column &column : shape.key)
+    condition += (condition.empty() ? "" : " AND ") + quote_ident(a) + "." + quote_ident(column.name) + " " +
+                 column.equals + " " + quote_ident(b) + "." + quote_ident(column.name);
+  return condition;
+}
+
+std::string no_key(const TableShape &shape, const std::string &alias) {
+  return quote_ident(alias) + "." + quote_ident(shape.key[0].name) + " IS NULL";
+}
+
+std::string differ(const TableShape &shape) {
+  return image_row(shape, "due") + "::record OPERATOR(pg_catalog.*<>) " + image_row(shape, "new") + "::record";
+}
+
+std::string in_blocks(const std::string &alias, long long lo, std::optional<long long> hi) {
+  std::string const ctid = quote_ident(alias) + ".ctid";
+  std::string condition = ctid + " >= '(" + std::to_string(lo) + ",0)'::tid";
+  if (hi) condition += " AND " + ctid + " < '(" + std::to_string(*hi) + ",0)'::tid";
+  return condition;
+}
+
+// What is summed up over snapshots.
+struct Tally {
+  std::int64_t rows = 0, missing = 0, surplus = 0, changed = 0, pending = 0;
+  Measurement out;
+  void add(const Scene &scene, const pg::Row &row) {
+    rows += row.integer("rows");
+    missing += row.integer("missing");
+    surplus += row.integer("surplus");
+    changed += row.integer("changed");
+    pending = std::max(pending, scene.pending);
+    if (out.sql.empty() || scene.sql.find("FULL JOIN") != std::string::npos) out.sql = scene.sql;
+    if (out.taken_at.empty()) out.taken_at = scene.taken_at;
+  }
+};
+
+long long blocks_of(Oid relation) {
+  return pg::as_extension([&] {
+    return pg::query_integer("SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint",
+                             {pg::Param::oid(relation)});
+  });
+}
+
+// Calls fn(lo, hi) for stretches of blocks that cover the relation; the last one is open.  With more than one, rows are
+// looked up by key: a join that reads the whole other table for each stretch would cost its square.
+template <typename Fn>
+void each_stretch(Oid relation, Fn fn) {
+  long long const blocks = blocks_of(relation);
+  for (long long lo = 0;; lo += stretch) {
+    bool const last = lo + stretch >= blocks;
+    fn(lo, last ? std::nullopt : std::optional(lo + stretch), blocks > stretch);
+    if (last) return;
+  }
+}
+
+void look_up_by_key(bool several) {
+  if (!several) return;
+  pg::set_local("enable_hashjoin", "off");
+  pg::set_local("enable_mergejoin", "off");
+}
+
+void prove_live_blocks(const Job &job, const TableShape &shape, Tally &tally) {
+  each_stretch(job.live, [&](long long lo, std::optional<long long> hi, bool several) {
+    with_scene(job, shape, false, {}, [&](const Scene &scene) {
+      look_up_by_key(several);
+      pg::Result const found =
+          scene.query("SELECT count(*) AS rows, count(*) FILTER (WHERE " + no_key(shape, "new") +
+                      ") AS missing, 0 AS surplus,\n"
+                      "       count(*) FILTER (WHERE NOT (" +
+                      no_key(shape, "new") + ") AND " + differ(shape) +
+                      ") AS changed\n"
+                      "FROM (" +
+                      out_of_scope_image(job, shape, lo, hi) +
+                      ") AS due\n"
+                      "LEFT JOIN " +
+                      scene.table + " AS new ON " + same_key(shape, "new", "due") + "\nWHERE " + scene.settled("due"));
+      tally.add(scene, found.only());
+    });
+  });
+}
+
+void prove_shadow_blocks(const Job &job, const TableShape &shape, Tally &tally) {
+  each_stretch(job.shadow, [&](long long lo, std::optional<long long> hi, bool several) {
+    with_scene(job, shape, false, {}, [&](const Scene &scene) {
+      look_up_by_key(several);
+      pg::Result const found =
+          scene.query("SELECT 0 AS rows, 0 AS missing, count(*) AS surplus, 0 AS changed\nFROM " + scene.shadow +
+                      " AS new\nWHERE " + in_blocks("new", lo, hi) + " AND (" + in_scope_sql(job, shape, "new") +
+                      ") IS NOT TRUE AND " + scene.settled("new") + "\n  AND NOT EXISTS (SELECT FROM " +
+                      qualified(shape.schema, shape.table) + " AS due WHERE " + same_key(shape, "due", "new") +
+                      " AND (" + in_scope_sql(job, shape, "due") + ") IS NOT TRUE)");
+      tally.add(scene, found.only());
+    });
+  });
+}
+
+// `image` and the subject's rows that fulfil `condition`, against each other.
+void prove_both_ways(const Job &job, const TableShape &shape, const SceneRange &range, const std::string &image,
+                     Tally &tally) {
+  with_scene(job, shape, false, range, [&](const Scene &scene) {
+    pg::Result const found =
+        scene.query("SELECT count(*) AS rows, count(*) FILTER (WHERE " + no_key(shape, "new") +
+                    ") AS missing,\n"
+                    "       count(*) FILTER (WHERE " +
+                    no_key(shape, "due") +
+                    ") AS surplus,\n"
+                    "       count(*) FILTER (WHERE NOT (" +
+                    no_key(shape, "due") + ") AND NOT (" + no_key(shape, "new") + ") AND " + differ(shape) +
+                    ") AS changed\n"
+                    "FROM (SELECT * FROM (" +
+                    image + ") AS due WHERE " + scene.settled("due") +
+                    ") AS due\n"
+                    "FULL JOIN (SELECT * FROM " +
+                    scene.table + " WHERE " + scene.rows + ") AS new ON " + same_key(shape, "new", "due"));
+    tally.add(scene, found.only());
+  });
+}
+
+void prove_in_scope(const Job &job, const TableShape &shape, Tally &tally) {
+  std::vector<Step> const chunks = range_chunks(job);
+  if (chunks.empty()) prove_both_ways(job, shape, {}, whole_image(job, shape, true, false), tally);
+  for (const Step &chunk : chunks) {
+    std::int64_t const before = tally.missing + tally.surplus + tally.changed;
+    SceneRange range;
+    range.in_scope = false;
+    range.chunk = chunk;
+    prove_both_ways(job, shape, range, chunk_image(job, shape, chunk), tally);
+    std::int64_t const differing = tally.missing + tally.surplus + tally.changed - before;
+    if (differing > 0) tally.out.chunks.emplace_back(chunk.chunk.value_or(0), format_count(differing) + " rows differ");
+  }
+}
+
+Measurement prove(const Check &check, const Job &job, const TableShape &shape) {
+  Tally tally;
+  std::string const scope = check.scope();
+  if (scope != "in" && job.start) {
+    prove_live_blocks(job, shape, tally);
+    prove_shadow_blocks(job, shape, tally);
+  }
+  if (scope != "out") prove_in_scope(job, shape, tally);
+  Measurement out = std::move(tally.out);
+  out.pending = tally.pending;
+  out.measured = static_cast<double>(tally.missing + tally.surplus + tally.changed);
+  out.population = static_cast<double>(tally.rows);
+  out.actual = worded(out.measured, out.population, "rows differ");
+  out.detail = format_count(tally.rows) + " rows compared";
+  if (out.measured > 0)
+    out.detail += ": " + format_count(tally.missing) + " missing, " + format_count(tally.surplus) + " not in live, " +
+                  format_count(tally.changed) + " with another image";
+  if (scope == "out" && !job.start) {
+    out.skipped = true;
+    out.detail = "every row is in scope";
+  }
+  return out;
+}
+
+}  // namespace
+
+extern const CheckKind exact_check;
+const CheckKind exact_check = {"exact", failing, expected, nullptr, prove, true, true};
+
+}  // namespace backfill

@@ -1,0 +1,30 @@
+// failed_rows: the query returns bad rows; none is good.  It is written for the target: the table's unqualified name
+// means the new version, the schema-qualified one means live, so that both can be compared.
+#include "audit/check.hpp"
+
+namespace backfill {
+
+namespace {
+
+std::string failing(const Check &) { return "> 0"; }
+
+std::string expected(const Check &, const Job &, const TableShape &) { return "the query returns no row"; }
+
+Measurement measure(const Check &check, const Scene &scene) {
+  if (check.find("where") != nullptr || check.scope() == "chunk")
+    throw Error(sqlstate::feature_not_supported,
+                "\"" + check.args.path + "\" of failed_rows takes neither where nor scope: chunk",
+                "The query itself says which rows it looks at.", "Put the condition into the query.");
+  std::string const population = check.limits.percent() ? "(SELECT count(*) FROM " + scene.table + ")" : "NULL::bigint";
+  return count_rows(scene,
+                    "SELECT count(*) AS measured, " + population + " AS population\nFROM (" +
+                        fragment(scene.job, *check.find("query")) + "\n) AS failed",
+                    "failed rows");
+}
+
+}  // namespace
+
+extern const CheckKind failed_rows_check;
+const CheckKind failed_rows_check = {"failed_rows", failing, expected, measure, nullptr, true};
+
+}  // namespace backfill

@@ -1,0 +1,108 @@
+#include "audit/defaults.hpp"
+
+#include <algorithm>
+
+#include "pg/role.hpp"
+
+namespace backfill {
+
+namespace {
+
+CheckSpec make_check(const std::string &word, const std::string &severity = "error") {
+  CheckSpec check;
+  check.check = check.name = word;
+  check.severity = severity;
+  check.args = Node::empty_mapping();
+  check.args.put("check", Node::of_string(word));
+  check.args.path = word;
+  return check;
+}
+
+CheckSpec unique_key(const Job &job) {
+  CheckSpec check = make_check("unique");
+  check.args.put("columns", Node::of_strings(job.key));
+  check.name = "unique(" + listed_columns(job.key) + ")";
+  return check;
+}
+
+// `set` keeps every row, unless dedupe drops some; what a query returns is the query's affair.
+CheckSpec row_count(const Job &job) {
+  const Transform &transform = job.spec.transform;
+  return make_check("row_count_delta", transform.is_query() || !transform.dedupe.empty() ? "warn" : "error");
+}
+
+// What the owner may not read, only the server's own validation of the foreign key can prove.
+void add_foreign_keys(const Job &job, std::vector<CheckSpec> &checks) {
+  pg::Result const keys = pg::as_extension([&] {
+    return pg::execute(
+        "SELECT c.confrelid::regclass::text AS to_table, c.convalidated,"
+        "       ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (n, o)"
+        "             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY o) AS columns,"
+        "       ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (n, o)"
+        "             JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY o) AS to_columns"
+        " FROM pg_constraint c WHERE c.conrelid = $1 AND c.contype = 'f' AND c.conparentid = 0"
+        " AND has_table_privilege($2, c.confrelid, 'SELECT')"
+        " AND has_schema_privilege($2, (SELECT relnamespace FROM pg_class WHERE oid = c.confrelid), 'USAGE') ORDER BY "
+        "c.conname",
+        {pg::Param::oid(job.live), pg::Param::oid(job.owner)});
+  });
+  for (pg::Row const key : keys) {
+    CheckSpec check = make_check("relationships", key.boolean("convalidated") ? "error" : "warn");
+    check.args.put("columns", Node::of_strings(key.texts("columns")));
+    check.args.put("to_table", Node::of_string(key.text("to_table")));
+    check.args.put("to_columns", Node::of_strings(key.texts("to_columns")));
+    check.name = "relationships(" + listed_columns(key.texts("columns")) + ")";
+    checks.push_back(std::move(check));
+  }
+}
+
+std::vector<std::string> columns_of(const CheckSpec &check) {
+  const Node *node = check.args.find("columns");
+  if (node == nullptr) node = check.args.find("column");
+  std::vector<std::string> columns = node != nullptr ? node->texts() : std::vector<std::string>();
+  std::sort(columns.begin(), columns.end());
+  return columns;
+}
+
+std::string exact_scope(const CheckSpec &check) {
+  const Node *const scope = check.args.find("scope");
+  return scope != nullptr && !scope->is_null() ? scope->text() : "out";
+}
+
+bool replaces(const CheckSpec &given, const CheckSpec &usual) {
+  if (given.check != usual.check) return false;
+  if (given.check == "exact") return exact_scope(given) != "in";
+  if (given.check != "unique" && given.check != "relationships") return true;
+  if (given.check == "unique" && columns_of(given).empty()) return true;
+  return columns_of(given) == columns_of(usual);
+}
+
+std::vector<CheckSpec> unless_given(std::vector<CheckSpec> usual, const std::vector<CheckSpec> &given) {
+  std::erase_if(usual, [&](const CheckSpec &check) {
+    return std::any_of(given.begin(), given.end(), [&](const CheckSpec &other) { return replaces(other, check); });
+  });
+  return usual;
+}
+
+}  // namespace
+
+std::vector<CheckSpec> default_checks(const Job &job) {
+  std::vector<CheckSpec> checks = {unique_key(job), row_count(job)};
+  if (job.start) {
+    checks.push_back(make_check("shrink_guard"));
+    checks.push_back(make_check("exact"));
+  }
+  checks.push_back(make_check("schema_match"));
+  add_foreign_keys(job, checks);
+  return unless_given(std::move(checks), job.spec.checks);
+}
+
+// An empty scope is worth a warning; it is an error only to those who ask for it.
+std::vector<CheckSpec> default_pre_checks(const Job &job) {
+  return unless_given(
+      {make_check("source_data_exists", "warn"), make_check("target_column_exists"), make_check("way_back_exists"),
+       make_check("no_concurrent_backfill"), make_check("baseline_metrics")},
+      job.spec.pre_checks);
+}
+
+}  // namespace backfill
