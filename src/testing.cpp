@@ -96,6 +96,15 @@ BACKFILL_FUNCTION(steps_drain) {
   return call.text(describe(drain_batch(job, read_shape(job), *call.optional_integer(1))));
 }
 
+// What publish does to capture, when the tables have their new names.
+BACKFILL_FUNCTION(steps_turn) {
+  remove_capture(job_of(call), job_of(call).archive);
+  create_reverse_log(job_of(call));
+  install_reverse_capture(job_of(call));
+  install_guard(job_of(call));
+  return call.boolean(reverse_capture_intact(job_of(call)));
+}
+
 BACKFILL_FUNCTION(steps_drain_reverse) {
   Job const job = job_of(call);
   pg::lock_job(job.id, pg::JobLock::drain);

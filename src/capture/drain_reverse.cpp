@@ -128,12 +128,12 @@ std::string lineage_item(const std::vector<KeyColumn> &key) {
     for (std::size_t i = 0; i < key.size(); i++) {
       std::string const name = prefix + std::to_string(i + 1);
       std::string const number = std::to_string((prefix[0] == 'k' ? 0 : key.size()) + i + 1);
-      arrays += "$" + number + ", ";
+      arrays += "pg_catalog.unnest($" + number + "), ";
       names += name + ", ";
       values += name + "::" + key[i].type + (key[i].collation.empty() ? "" : " COLLATE " + key[i].collation) + ", ";
     }
-  return "(SELECT " + values + "cols::pg_catalog.int2[] FROM pg_catalog.unnest(" + arrays + "$" +
-         std::to_string(2 * key.size() + 1) + ") AS u(" + names + "cols)) AS f(" + names + "cols)";
+  return "(SELECT " + values + "cols::pg_catalog.int2[] FROM ROWS FROM (" + arrays + "pg_catalog.unnest($" +
+         std::to_string(2 * key.size() + 1) + ")) AS u(" + names + "cols)) AS f(" + names + "cols)";
 }
 
 // A column that live and the archive both have.

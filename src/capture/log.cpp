@@ -58,12 +58,12 @@ std::string keys_item(const std::vector<KeyColumn> &key, int first, const std::s
   std::string arrays, values;
   for (std::size_t i = 0; i < key.size(); i++) {
     std::string const name = "k" + std::to_string(i + 1), comma = i > 0 ? ", " : "";
-    arrays += comma + "$" + std::to_string(first + static_cast<int>(i));
+    arrays += comma + "pg_catalog.unnest($" + std::to_string(first + static_cast<int>(i)) + ")";
     values += comma + "u." + name + "::" + key[i].type;
     if (!key[i].collation.empty()) values += " COLLATE " + key[i].collation;
     values += " AS " + name;
   }
-  return "(SELECT DISTINCT " + values + " FROM pg_catalog.unnest(" + arrays + ") AS u(" + key_list(key.size(), "k") +
+  return "(SELECT DISTINCT " + values + " FROM ROWS FROM (" + arrays + ") AS u(" + key_list(key.size(), "k") +
          ")) AS " + alias;
 }
 

@@ -9,6 +9,7 @@ CREATE FUNCTION replace(job text, chunk int) RETURNS bigint LANGUAGE c AS '$libd
 CREATE FUNCTION purge(job text) RETURNS text LANGUAGE c AS '$libdir/backfill', 'steps_purge';
 CREATE FUNCTION build(job text) RETURNS void LANGUAGE c AS '$libdir/backfill', 'steps_build';
 CREATE FUNCTION drain(job text, at_most bigint DEFAULT 1000) RETURNS text LANGUAGE c AS '$libdir/backfill', 'steps_drain';
+CREATE FUNCTION turn(job text) RETURNS boolean LANGUAGE c AS '$libdir/backfill', 'steps_turn';
 CREATE FUNCTION drain_reverse(job text, at_most bigint DEFAULT 1000) RETURNS text
   LANGUAGE c AS '$libdir/backfill', 'steps_drain_reverse';
 CREATE FUNCTION pending(job text) RETURNS bigint LANGUAGE c AS '$libdir/backfill', 'steps_pending';
@@ -49,11 +50,38 @@ BEGIN
   PERFORM backfill_test.build('parts');
 END $$;
 
+-- The shadow takes the table's name, as publish would have it; `control` stays what the table was, for writers to write
+-- the same to both.
+CREATE PROCEDURE publish() LANGUAGE plpgsql AS $$
+BEGIN
+  CREATE TABLE public.control (LIKE public.parts INCLUDING ALL);
+  INSERT INTO public.control SELECT * FROM public.parts;
+  ALTER TABLE public.parts RENAME TO parts_archive;
+  ALTER TABLE public.parts_shadow RENAME TO parts;
+  UPDATE backfill.job SET state = 'published', published_at = now(), archive_until = 'infinity', running_since = NULL,
+    live = shadow, archive = live, shadow = NULL;
+  PERFORM backfill_test.turn('parts');
+END $$;
+
+-- Nothing but `equal`, where the archive is what the table would be without the backfill.
+CREATE FUNCTION compare_archive() RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY SELECT 'lost ' || r FROM (SELECT c::text FROM public.control c EXCEPT ALL
+                                         SELECT a::text FROM public.parts_archive a) AS t(r) ORDER BY 1;
+  RETURN QUERY SELECT 'extra ' || r FROM (SELECT a::text FROM public.parts_archive a EXCEPT ALL
+                                          SELECT c::text FROM public.control c) AS t(r) ORDER BY 1;
+  IF (SELECT count(*) FROM (TABLE public.control EXCEPT ALL TABLE public.parts_archive) t) = 0
+     AND (SELECT count(*) FROM (TABLE public.parts_archive EXCEPT ALL TABLE public.control) t) = 0 THEN
+    RETURN NEXT 'equal';
+  END IF;
+END $$;
+
 CREATE PROCEDURE end_job() LANGUAGE plpgsql AS $$
 DECLARE
   v_job int := max(id) FROM backfill.job;
 BEGIN
-  DROP TABLE IF EXISTS public.parts, public.parts_shadow, public.parts_archive;
+  SET LOCAL client_min_messages = warning;
+  DROP TABLE IF EXISTS public.parts, public.parts_shadow, public.parts_archive, public.control;
   EXECUTE format('DROP TABLE IF EXISTS backfill.log_%s, backfill.reverse_%s', v_job, v_job);
   DELETE FROM backfill.job;
 END $$;
