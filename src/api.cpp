@@ -44,6 +44,14 @@ BACKFILL_FUNCTION(backfill_rollback) { return call.text(roll_back(job_for_caller
 
 BACKFILL_FUNCTION(backfill_finish) { return call.text(finish_job(job_for_caller(call.text_argument(0)))); }
 
+BACKFILL_FUNCTION(backfill_waive) {
+  std::string const check = call.text_argument(1);
+  waive_check(job_for_caller(call.text_argument(0), true), check, call.text_argument(2));
+  return call.text("check " + check + " is waived until the next audit");
+}
+
+BACKFILL_FUNCTION(backfill_diff) { return call.rows(diff(job_for_caller(call.text_argument(0)))); }
+
 // For the view backfill.jobs.
 BACKFILL_FUNCTION(backfill_pending_keys) {
   std::optional<std::int64_t> const count = visible_pending_keys(static_cast<int>(*call.optional_integer(0)));

@@ -70,7 +70,7 @@ void try_check(const Check &check, const Job &job, const TableShape &shape, bool
              [&](const Scene &scene) { (void)check.kind->measure(check, scene); });
 }
 
-Step step_of(const Check &check, const Job &job, const TableShape &shape, bool pre) {
+Step step_of(const Check &check, const Job &job, bool pre) {
   Node params = Node::empty_mapping();
   params.put("name", Node::of_string(check.name));
   params.put("check", Node::of_string(check.word));
@@ -82,7 +82,7 @@ Step step_of(const Check &check, const Job &job, const TableShape &shape, bool p
   step.stage = pre ? 1 : 11;
   step.phase = pre ? "prepare" : "audit";
   step.kind = pre ? "pre_check" : "check";
-  step.title = check.name + ": " + check.kind->expected(check, job, shape);
+  step.title = check.name + ": " + check.kind->expected(check, job);
   step.params = to_json(params);
   return step;
 }
@@ -103,7 +103,7 @@ void name_default(CheckSpec &check, const std::vector<CheckSpec> &given) {
   std::string const wanted = check.name;
   for (int n = 2;
        std::any_of(given.begin(), given.end(), [&](const CheckSpec &other) { return other.name == check.name; }); n++)
-    check.name = wanted + " #" + std::to_string(n);
+    check.name = n == 2 && check.check == "exact" ? wanted + " out of scope" : wanted + " #" + std::to_string(n);
 }
 
 std::vector<Step> plan(const Job &job, std::vector<CheckSpec> defaults, const std::vector<CheckSpec> &given, bool pre) {
@@ -111,12 +111,12 @@ std::vector<Step> plan(const Job &job, std::vector<CheckSpec> defaults, const st
   std::vector<Step> steps;
   for (CheckSpec &spec : defaults) {
     name_default(spec, given);
-    steps.push_back(step_of(read_check(spec, true), job, shape, pre));
+    steps.push_back(step_of(read_check(spec, true), job, pre));
   }
   for (const CheckSpec &spec : given) {
     Check const check = read_check(spec, false);
     try_check(check, job, shape, pre);
-    steps.push_back(step_of(check, job, shape, pre));
+    steps.push_back(step_of(check, job, pre));
   }
   return steps;
 }
@@ -179,10 +179,9 @@ Finding examine_chunks(const Check &check, const Job &job, const TableShape &sha
   }
   finding.whole.outcome = failed > 0 ? "fail" : warned > 0 ? "warn" : "pass";
   finding.whole.measured = failed + warned;
-  finding.whole.actual = worded(failed + warned, static_cast<double>(chunks.size()),
-                                failed > 0 || warned == 0 ? "chunks fail" : "chunks warn");
-  finding.whole.detail =
-      format_count(static_cast<std::int64_t>(chunks.size())) + " chunks checked, each in its own snapshot";
+  finding.whole.actual = std::to_string(failed + warned) + " of " + std::to_string(chunks.size()) + " chunks " +
+                         (failed == 0 && warned > 0 ? "warn" : "fail");
+  finding.whole.detail = "each chunk in a snapshot of its own";
   return finding;
 }
 
@@ -203,18 +202,11 @@ Finding examine_whole(const Check &check, const Job &job, const TableShape &shap
   return finding;
 }
 
-Finding examine(const Job &job, const Step &step, bool pre) {
-  Check const check = check_of(step);
+Finding examine(const Check &check, const Job &job, bool pre) {
   TableShape const shape = read_shape(job);
   std::vector<Step> chunks;
   if (check.scope() == "chunk" && check.kind->measure != nullptr && !pre) chunks = range_chunks(job);
-  Finding finding =
-      chunks.empty() ? examine_whole(check, job, shape, pre) : examine_chunks(check, job, shape, chunks, pre);
-  std::string expected = check.kind->expected(check, job, shape);
-  if (check.limits.given) expected += "; " + describe(check.limits);
-  finding.whole.expected = expected;
-  for (Evidence &chunk : finding.chunks) chunk.expected = expected;
-  return finding;
+  return chunks.empty() ? examine_whole(check, job, shape, pre) : examine_chunks(check, job, shape, chunks, pre);
 }
 
 // Cancel and shutdown always; what may pass by itself, while attempts are left.
@@ -223,13 +215,17 @@ bool goes_on(const Error &failure, const Job &job, const Step &step) {
   return is_transient(failure.sqlstate) && step.attempts <= job.spec.strategy.retries;
 }
 
+std::string expectation(const Check &check, const Job &job) {
+  std::string const expected = check.kind->expected(check, job);
+  return check.limits.given ? expected + "; " + describe(check.limits) : expected;
+}
+
 // A check that could not run, told without what the server adds in DETAIL: that may hold rows.
-Finding could_not_run(const Step &step, const Error &failure, bool pre) {
-  Node const params = parse_document(step.params);
+Finding could_not_run(const Check &check, const Error &failure, bool pre) {
   Finding finding;
-  finding.whole.check = params.find("name")->text();
+  finding.whole.check = check.name;
   finding.whole.scope = pre ? "pre" : "run";
-  finding.whole.severity = params.find("severity")->text();
+  finding.whole.severity = check.limits.severity();
   finding.whole.outcome = "error";
   finding.whole.actual = "could not run";
   finding.whole.detail = failure.sqlstate + ": " + failure.what();
@@ -258,14 +254,19 @@ int begin_audit(const Job &job) {
 
 Verdict run_check(const Job &job, const Step &step) {
   bool const pre = step.kind == "pre_check";
+  Check const check = check_of(step);
   Finding finding;
   try {
-    finding = pg::subtransaction([&] { return examine(job, step, pre); });
+    finding = pg::subtransaction([&] { return examine(check, job, pre); });
   } catch (const Error &failure) {
     if (goes_on(failure, job, step)) throw;
-    finding = could_not_run(step, failure, pre);
+    finding = could_not_run(check, failure, pre);
   }
-  for (const Evidence &chunk : finding.chunks) insert_evidence(job, chunk);
+  finding.whole.expected = expectation(check, job);
+  for (Evidence &chunk : finding.chunks) {
+    chunk.expected = finding.whole.expected;
+    insert_evidence(job, chunk);
+  }
   insert_evidence(job, finding.whole);
   return {finding.whole.outcome, summary(finding.whole)};
 }

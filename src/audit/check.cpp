@@ -97,6 +97,14 @@ void require_columns(const TableShape &shape, const Node *node, const std::vecto
   }
 }
 
+std::string same_key(const TableShape &shape, const std::string &a, const std::string &b) {
+  std::string condition;
+  for (const TableShape::Column &column : shape.key)
+    condition += (condition.empty() ? "" : " AND ") + quote_ident(a) + "." + quote_ident(column.name) + " " +
+                 column.equals + " " + quote_ident(b) + "." + quote_ident(column.name);
+  return condition;
+}
+
 std::vector<Step> range_chunks(const Job &job) { return load_steps(job.id, "range"); }
 
 }  // namespace backfill

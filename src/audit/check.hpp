@@ -83,7 +83,7 @@ struct CheckKind {
   // The failing condition where the spec gives none.
   std::string (*failing)(const Check &check);
   // Completes "expected: ".
-  std::string (*expected)(const Check &check, const Job &job, const TableShape &shape);
+  std::string (*expected)(const Check &check, const Job &job);
   // Measures in one snapshot.  Exactly one of measure and prove is set.
   Measurement (*measure)(const Check &check, const Scene &scene);
   // Measures in snapshots of its own, one after the other, so that none grows old.
@@ -104,7 +104,8 @@ struct SceneRange {
 };
 
 // Runs fn as the owner in one snapshot.
-// Errors: 55000 when a TRUNCATE of live waits in the log: until it is drained there is nothing to compare.
+// After publish the subject is live and the archive is what it is compared with.
+// Errors: 55000 when a TRUNCATE waits in the log: until it is drained there is nothing to compare.
 void with_scene(const Job &job, const TableShape &shape, bool pre, const SceneRange &range,
                 const std::function<void(const Scene &)> &fn);
 // The same over an empty stand-in of the subject, at plan time.  path: of the check in the spec, for errors.
@@ -126,6 +127,9 @@ std::string listed_columns(const std::vector<std::string> &columns);  // a, b: f
 
 // 42703 naming the path and the nearest column unless the table has each of them.
 void require_columns(const TableShape &shape, const Node *node, const std::vector<std::string> &columns);
+
+// Equality of two aliases' keys.
+std::string same_key(const TableShape &shape, const std::string &a, const std::string &b);
 
 // The range chunks of the job, by number.
 std::vector<Step> range_chunks(const Job &job);

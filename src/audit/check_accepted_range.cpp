@@ -9,7 +9,7 @@ namespace {
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &, const TableShape &) {
+std::string expected(const Check &check, const Job &) {
   bool const inclusive = check.boolean("inclusive", true);
   std::string const column = check.text("column");
   const Node *const min = check.find("min"), *const max = check.find("max");

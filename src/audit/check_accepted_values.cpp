@@ -8,7 +8,7 @@ namespace {
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &, const TableShape &) {
+std::string expected(const Check &check, const Job &) {
   return check.text("column") + " one of " + listed_columns(check.find("values")->values());
 }
 

@@ -21,7 +21,7 @@ constexpr long long stretch = 65536;
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &, const TableShape &) {
+std::string expected(const Check &check, const Job &) {
   std::string const scope = check.scope();
   std::string const rows = scope == "out" ? "rows out of scope" : scope == "in" ? "rows in scope" : "all rows";
   return scope == "out" ? rows + " are live's, image for image"
@@ -33,15 +33,6 @@ std::string image_row(const TableShape &shape, const std::string &alias) {
   for (const std::string &column : shadow_columns(shape))
     columns += (columns.empty() ? "" : ", ") + quote_ident(alias) + "." + quote_ident(column);
   return "ROW(" + columns + ")";
-}
-
-// Equality of two aliases' keys.
-std::string same_key(const TableShape &shape, const std::string &a, const std::string &b) {
-  std::string condition;
-  for (const TableShape::Column &column : shape.key)
-    condition += (condition.empty() ? "" : " AND ") + quote_ident(a) + "." + quote_ident(column.name) + " " +
-                 column.equals + " " + quote_ident(b) + "." + quote_ident(column.name);
-  return condition;
 }
 
 std::string no_key(const TableShape &shape, const std::string &alias) {

@@ -8,7 +8,7 @@ namespace {
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &, const TableShape &) { return check.text("sql"); }
+std::string expected(const Check &check, const Job &) { return check.text("sql"); }
 
 Measurement measure(const Check &check, const Scene &scene) {
   return count_rows(scene,

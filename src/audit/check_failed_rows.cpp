@@ -8,7 +8,7 @@ namespace {
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &, const Job &, const TableShape &) { return "the query returns no row"; }
+std::string expected(const Check &, const Job &) { return "the query returns no row"; }
 
 Measurement measure(const Check &check, const Scene &scene) {
   if (check.find("where") != nullptr || check.scope() == "chunk")

@@ -8,7 +8,7 @@ namespace {
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &, const Job &, const TableShape &) { return "no other active backfill of the table"; }
+std::string expected(const Check &, const Job &) { return "no other active backfill of the table"; }
 
 Measurement measure(const Check &, const Scene &scene) {
   Measurement out;

@@ -7,9 +7,7 @@ namespace {
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &, const TableShape &) {
-  return "no nulls in " + listed_columns(check.columns());
-}
+std::string expected(const Check &check, const Job &) { return "no nulls in " + listed_columns(check.columns()); }
 
 Measurement measure(const Check &check, const Scene &scene) {
   require_columns(scene.shape, check.find("columns") ? check.find("columns") : check.find("column"), check.columns());

@@ -14,7 +14,7 @@ constexpr char partner[] = "backfill partner";
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &, const TableShape &) {
+std::string expected(const Check &check, const Job &) {
   return "every " + listed_columns(check.columns()) + " is in " + check.text("to_table");
 }
 

@@ -17,7 +17,7 @@ std::string failing(const Check &check) {
   return max != nullptr ? "> " + max->value() : "< 0";
 }
 
-std::string expected(const Check &check, const Job &, const TableShape &) {
+std::string expected(const Check &check, const Job &) {
   const Node *const min = check.find("min"), *const max = check.find("max");
   if (min != nullptr && max != nullptr) return min->text() + " to " + max->text() + " rows";
   if (min != nullptr) return "at least " + min->text() + " rows";

@@ -17,7 +17,7 @@ std::string direction(const Check &check) {
   return direction;
 }
 
-std::string expected(const Check &check, const Job &, const TableShape &) {
+std::string expected(const Check &check, const Job &) {
   if (check.limits.given) return "row count near live's";
   std::string const way = direction(check);
   return way == "increase"   ? "no more rows than live"
@@ -45,7 +45,7 @@ Measurement measure(const Check &check, const Scene &scene) {
   Measurement out;
   out.population = live;
   out.measured = way == "increase" ? (delta > 0 ? delta : 0) : way == "decrease" ? (delta < 0 ? -delta : 0) : delta;
-  out.actual = signed_number(delta);
+  out.actual = delta == 0 ? "no difference" : signed_number(delta);
   if (delta != 0 && live > 0) out.actual += " (" + format_percent(percent_of(delta, live)) + ")";
   out.detail = format_count(static_cast<std::int64_t>(fresh)) + " rows, live has " +
                format_count(static_cast<std::int64_t>(live));

@@ -43,7 +43,7 @@ ORDER BY 1)";
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &, const TableShape &) {
+std::string expected(const Check &check, const Job &) {
   return check.boolean("allow_added", false) ? "the columns, constraints and indexes of live, and maybe more columns"
                                              : "the columns, constraints and indexes of live";
 }

@@ -7,7 +7,7 @@ namespace {
 
 std::string failing(const Check &) { return "< 1"; }
 
-std::string expected(const Check &, const Job &job, const TableShape &) {
+std::string expected(const Check &, const Job &job) {
   return job.spec.transform.is_query() ? "rows in scope, in live or from the query" : "rows in scope";
 }
 

@@ -16,7 +16,7 @@ std::vector<std::string> columns_of(const Check &check, const Job &job) {
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &job, const TableShape &) {
+std::string expected(const Check &check, const Job &job) {
   std::vector<std::string> const columns = columns_of(check, job);
   return columns.empty() ? "every column that is set exists" : listed_columns(columns) + " exist";
 }

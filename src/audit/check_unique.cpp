@@ -14,7 +14,7 @@ std::vector<std::string> columns_of(const Check &check, const Job &job) {
 
 std::string more_than_none(const Check &) { return "> 0"; }
 
-std::string expected(const Check &check, const Job &job, const TableShape &) {
+std::string expected(const Check &check, const Job &job) {
   return "no duplicates in " + listed_columns(columns_of(check, job));
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 std::string failing(const Check &) { return "> 0"; }
 
-std::string expected(const Check &, const Job &job, const TableShape &) {
+std::string expected(const Check &, const Job &job) {
   return "the replaced version is kept as " + job.target_schema + "." + job.archive_name + " for " + job.spec.retention;
 }
 

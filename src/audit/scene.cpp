@@ -34,19 +34,37 @@ std::string key_list(std::size_t columns, const std::string &each) {
   return list;
 }
 
+// The subject, what it is compared with, and the log of the keys in which they may differ.  After publish the subject
+// is live, and the archive is what was before.
+struct Sides {
+  std::string subject, other, log;
+  bool reverse = false;
+};
+
+Sides sides_of(const Job &job, const TableShape &shape, bool pre) {
+  std::string const live = qualified(shape.schema, shape.table);
+  if (pre) return {live, live, ""};
+  bool const published = job.archive != 0;
+  Oid const log = published ? job.reverse_log : job.capture_log;
+  return {published ? live : relation_name(job.shadow), published ? relation_name(job.archive) : live,
+          log == 0 ? "" : relation_name(log), published};
+}
+
 // Phase 2.
-void read_pending(const Job &job, Scene &scene) {
-  if (job.capture_log == 0) return;
+void read_pending(const Job &job, const Sides &sides, Scene &scene) {
+  if (sides.log.empty()) return;
   std::size_t const columns = job.key.size();
-  std::string const log = relation_name(job.capture_log);
+  std::string rows = "SELECT op = 't' AS emptied, " + key_list(columns, "k#::text AS k#") + " FROM " + sides.log;
+  if (sides.reverse)  // the key a row had before it moved
+    rows += " UNION ALL SELECT false, " + key_list(columns, "o#::text") + " FROM " + sides.log + " WHERE op = 'm'";
   pg::Result const found =
-      pg::execute("SELECT count(*) AS keys, coalesce(bool_or(truncated), false) AS truncated, " +
-                  key_list(columns, "array_agg(k#) AS k#") + " FROM (SELECT DISTINCT k1 IS NULL AS truncated, " +
-                  key_list(columns, "k#::text AS k#") + " FROM " + log + ") AS waiting");
+      pg::execute("SELECT count(*) FILTER (WHERE NOT emptied) AS keys, coalesce(bool_or(emptied), false) AS emptied, " +
+                  key_list(columns, "array_agg(k#) FILTER (WHERE NOT emptied) AS k#") +
+                  " FROM (SELECT DISTINCT * FROM (" + rows + ") AS waiting) AS waiting");
   pg::Row const row = found.only();
-  if (row.boolean("truncated"))
-    throw Error(sqlstate::object_not_in_prerequisite_state, "a TRUNCATE of the target waits to be drained",
-                "Until it is, there is nothing to compare.", "Run the checks again later.");
+  if (row.boolean("emptied"))
+    throw Error(sqlstate::object_not_in_prerequisite_state, "a TRUNCATE waits to be drained",
+                "Until it is, there is nothing to compare.", "Run the statement again later.");
   scene.pending = row.integer("keys");
   if (scene.pending == 0) return;
   for (std::size_t i = 1; i <= columns; i++)
@@ -135,16 +153,17 @@ pg::Result Scene::query(const std::string &select) const {
 void with_scene(const Job &job, const TableShape &shape, bool pre, const SceneRange &range,
                 const std::function<void(const Scene &)> &fn) {
   Scene scene = open_scene(job, shape, pre, range);
-  std::string const live = qualified(shape.schema, shape.table);
+  Sides sides;
   pg::with_snapshot([&] {
     pg::as_extension([&] {
       scene.taken_at = *pg::query_value("SELECT clock_timestamp()::text");
-      scene.shadow = pre ? live : relation_name(job.shadow);
-      if (!pre) read_pending(job, scene);
+      sides = sides_of(job, shape, pre);
+      read_pending(job, sides, scene);
     });
+    scene.shadow = sides.subject;
     scene.live = scene.pending == 0
-                     ? live + " AS " + scene.table
-                     : "(SELECT * FROM " + live + " AS s WHERE " + scene.settled("s") + ") AS " + scene.table;
+                     ? sides.other + " AS " + scene.table
+                     : "(SELECT * FROM " + sides.other + " AS s WHERE " + scene.settled("s") + ") AS " + scene.table;
     as_transform(job, [&] { fn(scene); });
   });
 }

@@ -68,3 +68,13 @@ CREATE FUNCTION backfill_finish(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_finish';
 COMMENT ON FUNCTION backfill_finish(text) IS
   'Drops the archive of a published backfill now and ends the capture for a rollback; there is no way back after it. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';
+
+CREATE FUNCTION backfill_waive(name text, "check" text, reason text) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_waive';
+COMMENT ON FUNCTION backfill_waive(text, text, text) IS
+  'Accepts a check that failed or could not run in the newest audit, so that the backfill can be published; who, when and why are recorded, and the next audit voids it. Arguments: the backfill, the check''s name in backfill.checks, the reason. Errors: 42704 unknown backfill or check, 42501, 22023 no reason, 55000 the check did not fail or the state is neither ready nor failed. Locks: the job''s row.';
+
+CREATE FUNCTION backfill_diff(name text) RETURNS SETOF text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_diff';
+COMMENT ON FUNCTION backfill_diff(text) IS
+  'What publishing would change in scope (after publish: has changed): rows added, removed, changed and unchanged, of each column how many values change, become null or are filled, and the first few changed rows before and after. Reads both versions as the owner in one snapshot; keys not drained yet are left out. Errors: 42704, 42501, 55000 nothing to compare yet, or a TRUNCATE not drained. Locks: ACCESS SHARE on both versions.';
