@@ -1,5 +1,6 @@
 #include "catalog/step.hpp"
 
+#include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/worker.hpp"
 
@@ -210,12 +211,26 @@ bool has_due_step(int job, int stage) {
   });
 }
 
-std::string first_failure(int job, int stage) {
+Error stage_failure(int job, int stage) {
   return pg::as_extension([&] {
-    return pg::query_value("SELECT (SELECT title || ': ' || error || ' (' || sqlstate || ')' FROM backfill.step"
-                           " WHERE job_id = $1 AND stage = $2 AND status = 'failed' ORDER BY id LIMIT 1)",
-                           {job, stage})
-        .value_or("");
+    pg::Result const steps = pg::execute(
+        "SELECT title, chunk, sqlstate, error, error_detail, error_hint, status = 'failed' AS failed, j.name"
+        " FROM backfill.step s JOIN backfill.job j ON j.id = s.job_id"
+        " WHERE job_id = $1 AND stage = $2 AND NOT replace ORDER BY s.status <> 'failed', s.id",
+        {job, stage});
+    pg::Row const first = steps[0];
+    if (steps.size() == 1)
+      return Error(first.text("sqlstate"), first.text("title") + ": " + first.text("error"), first.text("error_detail"),
+                   first.text("error_hint"));
+    std::size_t failed = 0;
+    for (const pg::Row &step : steps) failed += step.boolean("failed") ? 1 : 0;
+    return Error(first.text("sqlstate"),
+                 std::to_string(failed) + " of " + std::to_string(steps.size()) +
+                     (first.null("chunk") ? " steps failed" : " chunks failed"),
+                 "The first: " + (first.null("chunk") ? "" : "chunk " + first.text("chunk") + ", ") + first.text("title") +
+                     ": " + first.text("error"),
+                 "See backfill.steps for all of them; SELECT backfill_run(" + quote_literal(first.text("name")) +
+                     ") tries the failed ones again and keeps the rest.");
   });
 }
 

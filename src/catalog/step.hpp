@@ -74,7 +74,9 @@ void reopen_audit(int job);
 void restart_chunks(int job);
 
 bool has_due_step(int job, int stage);      // one that may be claimed now
-std::string first_failure(int job, int stage);  // "chunk 3: division by zero (22012)"
+// Why the stage can get no further: the step's own error where it has but one, else how many failed and the first of
+// them.  REQUIRES: a failed step.
+Error stage_failure(int job, int stage);
 bool has_replaceable_chunk(int job);  // pending, to be run again over what is there
 // Failed steps (or the one chunk) get their attempts back.
 void reset_failed_steps(int job);

@@ -9,7 +9,6 @@
 // backfill itself) is left out.
 #include "plan/dependents.hpp"
 
-#include <map>
 #include <set>
 
 #include "catalog/job.hpp"
@@ -66,7 +65,7 @@ WITH RECURSIVE
               ELSE 'relation|blocks' END FROM pg_class c WHERE c.oid = b.objid)
         WHEN 'pg_constraint'::regclass THEN (
           SELECT CASE
-              WHEN k.contype = 'f' AND k.conrelid = live.oid AND k.confrelid = live.oid THEN 'foreign key to itself|blocks'
+              WHEN k.contype = 'f' AND k.conrelid = live.oid AND k.confrelid = live.oid THEN 'foreign key to itself|rebuilt'
               WHEN k.contype = 'f' AND k.conrelid = live.oid THEN 'foreign key|rebuilt'
               WHEN k.contype = 'f' THEN 'foreign key of another table|blocks'
               WHEN k.conrelid = live.oid AND k.contype = 'p' THEN 'primary key|moved'
@@ -208,17 +207,18 @@ void store_dependents(int job, const std::vector<Dependent> &dependents) {
   });
 }
 
+// By kind and name: a rollback makes foreign keys anew, and an object replaced by its like is no obstacle.
 std::vector<std::string> changed_dependents(const Job &job) {
-  std::map<std::pair<Oid, Oid>, std::string> recorded;
+  std::set<std::string> recorded;
   pg::as_extension([&] {
-    for (const pg::Row &row : pg::execute("SELECT classid, objid, kind, object FROM backfill.dependent WHERE job_id = $1", {job.id}))
-      recorded[{row.oid("classid"), row.oid("objid")}] = row.text("kind") + " " + row.text("object");
+    pg::Result const found = pg::execute("SELECT kind, object FROM backfill.dependent WHERE job_id = $1", {job.id});
+    for (const pg::Row &row : found) recorded.insert(row.text("kind") + " " + row.text("object"));
   });
   std::vector<std::string> changes;
   for (const Dependent &dependent : inventory(job.live))
-    if (recorded.erase({dependent.classid, dependent.objid}) == 0)
+    if (recorded.erase(dependent.kind + " " + dependent.object) == 0)
       changes.push_back("The " + dependent.kind + " " + dependent.object + " is new.");
-  for (const auto &[object, label] : recorded) changes.push_back("The " + label + " is gone.");
+  for (const std::string &label : recorded) changes.push_back("The " + label + " is gone.");
   return changes;
 }
 

@@ -1,6 +1,9 @@
 // A fingerprint is "SHAPE" or "SHAPE oid:BODY oid:BODY …": the MD5 of what the table looks like and of the spec, then one
 // of the body of each function that the transform calls.  The functions stand in the text so that the fingerprint can be
 // taken again without parsing the transform, which would lock the tables it reads.
+//
+// Whether a foreign key is valid does not belong to it: after a rollback they are validated in the background, and the
+// backfill may be published again meanwhile.
 #include "plan/fingerprint.hpp"
 
 #include <sstream>
@@ -19,7 +22,10 @@ SELECT md5(concat_ws(E'\n', c.relkind, c.relpersistence,
                                 a.attgenerated, a.attcollation, pg_get_expr(d.adbin, d.adrelid)), E'\n' ORDER BY a.attnum)
      FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-  (SELECT string_agg(concat_ws(' ', k.conname, pg_get_constraintdef(k.oid), k.convalidated), E'\n' ORDER BY k.conname)
+  (SELECT string_agg(CASE WHEN k.contype = 'f'
+                          THEN concat_ws(' ', k.conname, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''))
+                          ELSE concat_ws(' ', k.conname, pg_get_constraintdef(k.oid), k.convalidated) END,
+                     E'\n' ORDER BY k.conname)
      FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 't'),
   (SELECT string_agg(pg_get_indexdef(i.indexrelid) || ' ' || i.indisvalid, E'\n' ORDER BY pg_get_indexdef(i.indexrelid))
      FROM pg_index i WHERE i.indrelid = c.oid), $2::jsonb::text))

@@ -9,6 +9,7 @@
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
+#include "plan/dependents.hpp"
 #include "plan/plan.hpp"
 #include "publish/attempt.hpp"
 #include "publish/blockers.hpp"
@@ -115,6 +116,7 @@ void require_undoable(const Job &job) {
                 "backfill \"" + job.name + "\" cannot be rolled back: writes since publish may have been missed",
                 "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
                 "The replaced version is " + qualified(job.target_schema, job.archive_name) + "; compare and repair by hand.");
+  require_movable(job.target_name, inventory(job.live));
   pg::as_extension([&] {
     require_free(job.target_schema, job.shadow_name);
     (void)moving_statements(rolling_back(job));
@@ -124,7 +126,7 @@ void require_undoable(const Job &job) {
 void require_unchanged(const Swap &swap) {
   require_same_table(swap);
   if (!swap.forward) {
-    if (!reverse_capture_intact(swap.job)) require_undoable(swap.job);
+    require_undoable(swap.job);
     return;
   }
   require_checks(swap.job);

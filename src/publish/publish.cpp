@@ -112,7 +112,6 @@ std::string publish_named(const std::vector<std::string> &names) {
 }
 
 std::vector<Step> plan_publish_steps(const Job &job) {
-  constexpr int publish_stage = 12, release_stage = 13, validate_stage = 14;
   std::vector<Step> steps;
   auto const add = [&](int stage, const char *phase, const char *kind, const std::string &title, const std::string &params) {
     Step step;
@@ -124,16 +123,16 @@ std::vector<Step> plan_publish_steps(const Job &job) {
     step.params = params;
     steps.push_back(step);
   };
-  add(publish_stage, "publish", "publish", "swap the new version in", "{}");
+  add(stage::publish, "publish", "publish", "swap the new version in", "{}");
   pg::Result const keys = pg::as_extension([&] {
     return pg::execute("SELECT conname, convalidated FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'"
                        " AND conparentid = 0 ORDER BY conname COLLATE \"C\"",
                        {pg::Param::oid(job.live)});
   });
-  if (!keys.empty()) add(release_stage, "after", "release", "drop the foreign keys of the replaced version", "{}");
+  if (!keys.empty()) add(stage::after, "after", "release", "drop the foreign keys of the replaced version", "{}");
   for (const pg::Row &key : keys)
     if (key.boolean("convalidated"))
-      add(validate_stage, "after", "validate", "validate foreign key " + key.text("conname"),
+      add(stage::after + 1, "after", "validate", "validate foreign key " + key.text("conname"),
           "{\"constraint\": " + json_quote(key.text("conname")) + "}");
   return steps;
 }

@@ -5,7 +5,6 @@
 #include "capture/capture.hpp"
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
-#include "core/sql_text.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -89,14 +88,7 @@ bool Coordinator::advance(const Job &job) {
 bool Coordinator::run_stage(const Job &job, int stage) {
   StageCounts const counts = pg::transaction([&] { return count_stage(job.id, stage); });
   if (counts.pending == 0 && counts.running == 0) {
-    pg::transaction([&] {
-      std::string const what = stage == stage::copy ? "chunks" : "steps";
-      fail_job(job, Error(sqlstate::object_not_in_prerequisite_state,
-                          std::to_string(counts.failed) + " of " + std::to_string(counts.total) + " " + what + " failed",
-                          first_failure(job.id, stage),
-                          "See backfill.steps for all of them; SELECT backfill_run(" + quote_literal(job.name) +
-                              ") tries the failed ones again and keeps the rest."));
-    });
+    pg::transaction([&] { fail_job(job, stage_failure(job.id, stage)); });
     return false;
   }
   if (stage::is_shared(stage))
@@ -153,6 +145,7 @@ void Coordinator::tend_ready(const Job &job) {
                 "the capture triggers on table \"" + job.target_name + "\" were changed",
                 "Writes may have been missed, so the shadow can no longer be trusted.",
                 "Cancel the backfill and run it again.");
+  if (std::optional<int> const stage = pg::transaction([&] { return open_after_stage(job); })) run_alone(job, *stage);
   if (catch_up(job) > 0) pause_ = 0;
 }
 

@@ -90,7 +90,7 @@ struct SimpleKind {
 };
 constexpr SimpleKind simple_kinds[] = {
     {"pre_check", pre_check}, {"shadow", make_shadow}, {"purge", purge}, {"key", index},   {"index", index},
-    {"shape", shape},         {"analyze", analyze},    {"audit", audit}, {"check", check}, {"validate", after},
+    {"shape", shape},         {"analyze", analyze},    {"audit", audit}, {"check", check}, {"release", after}, {"validate", after},
 };
 
 void run_simple(const Job &job, const Step &step) {

@@ -105,7 +105,8 @@ SELECT id, name, target, strategy, state, phase, chunks_done, chunks_total, rows
        error, next_command, description, requested_by, responsible AS owner, reason, success_criteria, planned_by,
        planned_at, ready_at, published_at, ended_at
   FROM backfill.job_status
- WHERE backfill.may_see(owner);
+ WHERE backfill.may_see(owner)
+ ORDER BY id;
 
 CREATE VIEW backfill.steps WITH (security_barrier) AS
 SELECT j.id, j.name, s.id AS step, s.phase, s.kind, s.title, s.chunk, s.lo, s.hi, s.status, s.attempts, s.rows, s.rows_estimated,
@@ -118,13 +119,15 @@ SELECT j.id, j.name, s.id AS step, s.phase, s.kind, s.title, s.chunk, s.lo, s.hi
             ELSE format('SELECT backfill_run(%L);', j.name) END AS next_command
   FROM backfill.step AS s
   JOIN backfill.job AS j ON j.id = s.job_id
- WHERE backfill.may_see(j.owner);
+ WHERE backfill.may_see(j.owner)
+ ORDER BY s.job_id, s.stage, s.id;
 
 CREATE VIEW backfill.chunks WITH (security_barrier) AS
 SELECT id, name, chunk, lo, hi, status, attempts, rows, rows_estimated, batches, started_at, duration, waiting_for,
        sqlstate, error, next_command, kind
   FROM backfill.steps
- WHERE chunk IS NOT NULL;
+ WHERE chunk IS NOT NULL
+ ORDER BY id, chunk;
 
 CREATE VIEW backfill.checks WITH (security_barrier) AS
 SELECT j.id, j.name, e.check_name AS "check", e.scope, e.chunk, e.severity, e.outcome, e.expected, e.actual, e.detail,
@@ -139,16 +142,19 @@ SELECT j.id, j.name, e.check_name AS "check", e.scope, e.chunk, e.severity, e.ou
   LEFT JOIN LATERAL (SELECT v.id, v.waived_by, v.reason FROM backfill.waiver AS v
                       WHERE v.job_id = e.job_id AND v.check_name = e.check_name AND v.audit = e.audit
                       ORDER BY v.id DESC LIMIT 1) AS w ON true
- WHERE backfill.may_see(j.owner);
+ WHERE backfill.may_see(j.owner)
+ ORDER BY e.job_id, e.id;
 
 CREATE VIEW backfill.events WITH (security_barrier) AS
 SELECT j.id, j.name, e.id AS number, e.event, e.at, e.by, e.detail
   FROM backfill.event AS e
   JOIN backfill.job AS j ON j.id = e.job_id
- WHERE backfill.may_see(j.owner);
+ WHERE backfill.may_see(j.owner)
+ ORDER BY e.job_id, e.id;
 
 CREATE VIEW backfill.dependents WITH (security_barrier) AS
 SELECT j.id, j.name, d.object, d.kind, d.fate, d.detail
   FROM backfill.dependent AS d
   JOIN backfill.job AS j ON j.id = d.job_id
- WHERE backfill.may_see(j.owner);
+ WHERE backfill.may_see(j.owner)
+ ORDER BY d.job_id, d.id;
