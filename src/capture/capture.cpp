@@ -95,7 +95,7 @@ bool intact(Oid table, const std::vector<Trigger> &triggers) {
 void drop_triggers(const Job &job, Oid table, const char *rows, const char *truncate) {
   std::string const name = table_text(job, table);
   for (const char *what : {rows, truncate})
-    pg::execute("DROP TRIGGER IF EXISTS " + quote_ident(trigger_name(job, what)) + " ON " + name);
+    pg::execute_quietly("DROP TRIGGER IF EXISTS " + quote_ident(trigger_name(job, what)) + " ON " + name);
 }
 
 std::string key_columns(const std::vector<KeyColumn> &key, const char *prefix) {

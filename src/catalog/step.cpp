@@ -214,9 +214,9 @@ bool has_due_step(int job, int stage) {
 Error stage_failure(int job, int stage) {
   return pg::as_extension([&] {
     pg::Result const steps = pg::execute(
-        "SELECT title, chunk, sqlstate, error, error_detail, error_hint, status = 'failed' AS failed, j.name"
+        "SELECT s.title, s.chunk, s.sqlstate, s.error, s.error_detail, s.error_hint, s.status = 'failed' AS failed, j.name"
         " FROM backfill.step s JOIN backfill.job j ON j.id = s.job_id"
-        " WHERE job_id = $1 AND stage = $2 AND NOT replace ORDER BY s.status <> 'failed', s.id",
+        " WHERE s.job_id = $1 AND s.stage = $2 AND NOT s.replace ORDER BY s.status <> 'failed', s.id",
         {job, stage});
     pg::Row const first = steps[0];
     if (steps.size() == 1)

@@ -157,6 +157,16 @@ Result execute(const std::string &sql, const std::vector<Param> &params) {
   return result;
 }
 
+void execute_quietly(const std::string &sql) {
+  int const level = call([] {
+    int const outer = NewGUCNestLevel();
+    (void)set_config_option("client_min_messages", "warning", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    return outer;
+  });
+  execute(sql);
+  call([&] { AtEOXact_GUC(false, level); });
+}
+
 std::optional<std::string> query_value(const std::string &sql, const std::vector<Param> &params) {
   Result const result = execute(sql, params);
   if (result.size() != 1 || result.columns.size() != 1)

@@ -93,6 +93,9 @@ class Result {
 
 Result execute(const std::string &sql, const std::vector<Param> &params = {});
 
+// One statement without the NOTICEs it may give the client ("… does not exist, skipping").
+void execute_quietly(const std::string &sql);
+
 // For statements that must return one row with one column.
 std::optional<std::string> query_value(const std::string &sql, const std::vector<Param> &params = {});
 bool query_boolean(const std::string &sql, const std::vector<Param> &params = {});        // null -> false

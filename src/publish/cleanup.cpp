@@ -54,8 +54,8 @@ void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
     remove_capture(job, job.live);
   }
   drop_table(retired);
-  pg::execute("DROP TABLE IF EXISTS " + log_name(job));
-  pg::execute("DROP TABLE IF EXISTS " + reverse_log_name(job));
+  pg::execute_quietly("DROP TABLE IF EXISTS " + log_name(job));
+  pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(job));
 }
 
 Tries finish(const Job &job, const Limits &limits) {

@@ -45,7 +45,7 @@ std::int64_t carried_keys(const Job &job) {
 void turn_capture_back(const Job &published) {
   remove_capture(published, published.live);
   remove_guard(published);
-  pg::execute("DROP TABLE IF EXISTS " + reverse_log_name(published));
+  pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(published));
 }
 
 std::string nothing_to_undo(const Job &job) {
