@@ -114,6 +114,9 @@ bool depends_on_chunk(const Transform &transform) {
                      [](const auto &set) { return mentions_chunk(set.second); });
 }
 
+// A query that names the chunk's boundaries says itself which rows belong to the chunk.
+bool restricts_itself(const Transform &transform) { return uses_placeholder(transform.query, "chunk_start"); }
+
 // ---- values ----
 
 // `expression` in the form wanted; a newline ends what a comment in the user's text may have begun.
@@ -252,7 +255,7 @@ std::string in_scope_rows(const Job &job, const TableShape &shape, Condition con
   const std::vector<Step> chunks = load_steps(job.id, "range");
   if (chunks.empty()) return "";
   const Values values = placeholders_of_list(job);
-  if (!mentions_chunk(transform.query))
+  if (!restricts_itself(transform))
     conditions.push_back(
         between(column_of(alias, shape.chunk_column), column_of(chunk_alias, "lo"), column_of(chunk_alias, "hi")));
   return for_each_chunk(shape, chunks,
@@ -292,7 +295,7 @@ std::string range_rows(const Job &job, const TableShape &shape, const Step &chun
   const Values values = placeholders_of_chunk(job, shape, chunk);
   if (!transform.is_query()) return set_select(job, shape, values, {between_values(shape, shape.table, lo, hi)}, form);
   Conditions inner, outer;
-  if (!mentions_chunk(transform.query)) inner.push_back(between_values(shape, query_alias, *chunk.lo, *chunk.hi));
+  if (!restricts_itself(transform)) inner.push_back(between_values(shape, query_alias, *chunk.lo, *chunk.hi));
   if (lo != *chunk.lo || hi != *chunk.hi) outer.push_back(between_values(shape, query_alias, lo, hi));
   return query_select(job, shape, values, inner, outer, form);
 }
@@ -447,7 +450,7 @@ std::string transformed_range(const Job &job, const TableShape &shape, const Ste
 }
 
 std::string within_chunk_sql(const Job &job, const TableShape &shape, const Step &chunk) {
-  if (chunk.kind != "range" || !mentions_chunk(job.spec.transform.query)) return "";
+  if (chunk.kind != "range" || !restricts_itself(job.spec.transform)) return "";
   return between(quote_ident(shape.chunk_column), literal(*chunk.lo, shape.chunk_type),
                  literal(*chunk.hi, shape.chunk_type));
 }
