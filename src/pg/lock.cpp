@@ -17,6 +17,9 @@ LOCKTAG job_tag(int job, JobLock purpose) {
   ::Oid const table = get_relname_relid("job", get_namespace_oid("backfill", false));
   LOCKTAG tag;
   SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table, static_cast<uint32>(job), static_cast<uint16>(purpose));
+  // Held for a session, a lock of the default method goes with the first transaction that aborts, and stays behind when
+  // a process exits outside of one; those of the user's method end with the process, and only then.
+  tag.locktag_lockmethodid = USER_LOCKMETHOD;
   return tag;
 }
 
