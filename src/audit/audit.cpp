@@ -79,7 +79,7 @@ Step step_of(const Check &check, const Job &job, bool pre) {
   params.put("args", check.args);
   Step step;
   step.job = job.id;
-  step.stage = pre ? 1 : 11;
+  step.stage = pre ? stage::pre_check : stage::check;
   step.phase = pre ? "prepare" : "audit";
   step.kind = pre ? "pre_check" : "check";
   step.title = check.name + ": " + check.kind->expected(check, job);

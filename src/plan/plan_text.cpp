@@ -229,10 +229,8 @@ void tell_dependents(Page &page, const PlanFacts &facts) {
 
 void tell_checks(Page &page, const std::string &label, const std::vector<Step> &steps) {
   if (steps.empty()) return;
-  std::string titles;
-  for (const Step &step : steps) titles += (titles.empty() ? "" : ", ") + step.title;
   page.section(label);
-  page.line(titles);
+  for (const Step &step : steps) page.line(step.title, 2);
 }
 
 void tell_warnings(Page &page, const PlanFacts &facts) {
