@@ -56,7 +56,7 @@ struct Scene {
   std::string taken_at;                 // when the snapshot was taken
   std::vector<pg::Param> pending_keys;  // one array a key column; empty when pending is 0
 
-  // The common table expressions in front of every statement: "pending" and the subject.
+  // The common table expressions in front of every statement: "backfill pending" and the subject.
   std::string with() const;
   // A condition: no key waits in the log for the row with that alias (unquoted); "true" when pending is 0.
   std::string settled(const std::string &alias) const;

@@ -65,7 +65,7 @@ std::string no_partner(const Scene &scene, const std::string &where, const std::
 
 // The partner may be a waiting row of live itself.
 std::string waiting_partner(const Scene &scene) {
-  return " AND EXISTS (SELECT FROM pending AS p WHERE " + key_matches(scene.shape, partner, "p") + ")";
+  return " AND EXISTS (SELECT FROM \"backfill pending\" AS p WHERE " + key_matches(scene.shape, partner, "p") + ")";
 }
 
 Measurement measure(const Check &check, const Scene &scene) {

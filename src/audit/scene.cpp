@@ -3,7 +3,7 @@
 //   1. take a snapshot;
 //   2. as the extension, read the keys that this snapshot sees waiting in the capture log: they travel as
 //      parameters, for the owner may not read the log;
-//   3. as the owner, run the check's statements behind two common table expressions: "pending", those keys, and the
+//   3. as the owner, run the check's statements behind two common table expressions: "backfill pending", those keys, and the
 //      subject (the shadow without them) under the target's own name.  So a check reads as if it were written for
 //      the target, and sees the new version.
 //
@@ -124,7 +124,7 @@ pg::Result explain(const std::string &sql, const std::string &path) {
 
 std::string Scene::settled(const std::string &alias) const {
   if (pending == 0) return "true";
-  return "NOT EXISTS (SELECT FROM pending AS p WHERE " + key_matches(shape, alias, "p") + ")";
+  return "NOT EXISTS (SELECT FROM \"backfill pending\" AS p WHERE " + key_matches(shape, alias, "p") + ")";
 }
 
 std::string Scene::with() const {
@@ -135,8 +135,8 @@ std::string Scene::with() const {
       std::string const column = "k" + std::to_string(i);
       casts += (i > 1 ? ", " : "") + ("u." + column) + "::" + shape.key[i - 1].type + " AS " + column;
     }
-    ctes += "pending AS (SELECT " + casts + " FROM unnest(" + key_list(shape.key.size(), "$#::text[]") + ") AS u(" +
-            key_list(shape.key.size(), "k#") + ")),\n     ";
+    ctes += "\"backfill pending\" AS (SELECT " + casts + " FROM unnest(" + key_list(shape.key.size(), "$#::text[]") +
+            ") AS u(" + key_list(shape.key.size(), "k#") + ")),\n     ";
   }
   std::string const source =
       trial && !pre ? stand_in(shape)

@@ -25,13 +25,6 @@ constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first
 
 // The kinds of step that are one transaction.  False: the step is to be run again later.
 
-bool pre_check(const Job &job, const Step &step) {
-  Verdict const verdict = run_check(job, step);
-  if (verdict.outcome != "fail" && verdict.outcome != "error") return true;
-  throw Error(sqlstate::object_not_in_prerequisite_state, "pre-check " + step.title + " did not pass", verdict.detail,
-              "Nothing was written. Put it right, then run the backfill again.");
-}
-
 bool make_shadow(const Job &job, const Step &) {
   if (table_fingerprint(job) != job.fingerprint)
     throw Error(sqlstate::object_not_in_prerequisite_state,
@@ -89,7 +82,7 @@ struct SimpleKind {
   bool (*run)(const Job &, const Step &);
 };
 constexpr SimpleKind simple_kinds[] = {
-    {"pre_check", pre_check}, {"shadow", make_shadow}, {"purge", purge}, {"key", index},   {"index", index},
+    {"shadow", make_shadow}, {"purge", purge}, {"key", index},   {"index", index},
     {"shape", shape},         {"analyze", analyze},    {"audit", audit}, {"check", check}, {"release", after}, {"validate", after},
 };
 
@@ -105,6 +98,20 @@ void run_simple(const Job &job, const Step &step) {
     return;
   }
   throw Error(sqlstate::internal_error, "no such kind of step: " + step.kind);
+}
+
+// What it found stays in the record, also where it stops the job.
+bool pre_check(const Job &job, const Step &step) {
+  Verdict verdict;
+  bool const passed = pg::transaction([&] {
+    verdict = run_check(job, step);
+    if (verdict.outcome == "fail" || verdict.outcome == "error") return false;
+    finish_step(step);
+    return true;
+  });
+  if (passed) return true;
+  throw Error(sqlstate::object_not_in_prerequisite_state, "pre-check " + step.title + " did not pass", verdict.detail,
+              "Nothing was written. Put it right, then run the backfill again.");
 }
 
 // Capture: CREATE TRIGGER queues behind long writers and everybody else behind it, so it waits only briefly, lets
@@ -157,6 +164,7 @@ bool drain(const Job &job, const Step &step) {
 
 bool dispatch(const Job &job, const Step &step) {
   if (step.kind == "range" || step.kind == "blocks") return run_chunk(job, step);
+  if (step.kind == "pre_check") return pre_check(job, step);
   if (step.kind == "capture") return install_capture_patiently(job, step);
   if (step.kind == "drain") return drain(job, step);
   run_simple(job, step);
