@@ -76,6 +76,12 @@ BEGIN
   END IF;
 END $$;
 
+-- The capture log, whatever its number.
+CREATE FUNCTION log() RETURNS TABLE (k1 int, op "char") LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY EXECUTE format('TABLE backfill.log_%s', (SELECT max(id) FROM backfill.job));
+END $$;
+
 CREATE PROCEDURE end_job() LANGUAGE plpgsql AS $$
 DECLARE
   v_job int := max(id) FROM backfill.job;
