@@ -8,6 +8,7 @@
 // The log is touched as the extension, the shadow and live as the owner.
 #include "capture/drain.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -70,15 +71,27 @@ void delete_from_shadow(const Job &job, const TableShape &shape, const std::vect
               keys);
 }
 
-void insert_into_shadow(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
-                        const std::vector<pg::Param> &keys) {
+std::int64_t insert_into_shadow(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
+                                const std::vector<pg::Param> &keys) {
   std::string columns;
   for (const std::string &column : shadow_columns(shape))
     columns += (columns.empty() ? "" : ", ") + quote_ident(column);
-  pg::execute("INSERT INTO " + shadow_name(job, shape) + " (" + columns + ") OVERRIDING SYSTEM VALUE " +
-                  rows_for_keys(job, shape, keys_item(key)),
-              keys);
+  return static_cast<std::int64_t>(pg::execute("INSERT INTO " + shadow_name(job, shape) + " (" + columns +
+                                                   ") OVERRIDING SYSTEM VALUE " +
+                                                   rows_for_keys(job, shape, keys_item(key)),
+                                               keys)
+                                       .processed);
 }
+
+// How many live rows have these keys.
+std::int64_t count_live(const TableShape &shape, const std::vector<KeyColumn> &key, const std::vector<pg::Param> &keys) {
+  return pg::query_integer("SELECT count(*) FROM ONLY " + qualified(shape.schema, shape.table) + " AS l JOIN " +
+                               keys_item(key) + " ON " + key_matches(shape, "l", "k"),
+                           keys);
+}
+
+// Only a join or a query can lose a row.
+bool may_drop(const Job &job) { return job.spec.transform.is_query() || !job.spec.transform.join.empty(); }
 
 // Whatever is in the shadow may be wrong: empty it, and forget the log rows this snapshot sees, because the chunks that
 // will fill the shadow again see what they tell.
@@ -97,12 +110,14 @@ DrainResult drain_once(const Job &job, const TableShape &shape, std::optional<st
     if (taken.keys.empty()) return {.taken = taken.rows};
 
     std::vector<pg::Param> const keys = key_params(taken.keys, key.size());
-    std::int64_t const distinct = as_transform(job, [&] {
+    DrainResult result{.taken = taken.rows};
+    as_transform(job, [&] {
       delete_from_shadow(job, shape, key, keys);
-      insert_into_shadow(job, shape, key, keys);
-      return pg::query_integer("SELECT count(*) FROM " + keys_item(key), keys);
+      std::int64_t const written = insert_into_shadow(job, shape, key, keys);
+      result.keys = pg::query_integer("SELECT count(*) FROM " + keys_item(key), keys);
+      if (may_drop(job)) result.dropped = std::max<std::int64_t>(0, count_live(shape, key, keys) - written);
     });
-    return {.taken = taken.rows, .keys = distinct};
+    return result;
   });
 }
 

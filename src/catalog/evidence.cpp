@@ -51,6 +51,17 @@ std::vector<CheckStanding> check_standings(int job) {
   });
 }
 
+bool audit_counted_every_row(int job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean(
+        "SELECT EXISTS (SELECT FROM backfill.job j"
+        " JOIN backfill.step s ON s.job_id = j.id AND s.kind = 'check' AND s.params->>'check' = 'row_count_delta'"
+        " JOIN backfill.evidence e ON e.job_id = j.id AND e.audit = j.audit AND e.check_name = s.params->>'name'"
+        " WHERE j.id = $1 AND e.measured = 0)",
+        {job});
+  });
+}
+
 void insert_waiver(const Job &job, const std::string &check, const std::string &reason, const std::string &by) {
   pg::as_extension([&] {
     pg::execute(

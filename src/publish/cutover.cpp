@@ -5,6 +5,7 @@
 
 #include "capture/capture.hpp"
 #include "capture/drain.hpp"
+#include "catalog/evidence.hpp"
 #include "core/sql_text.hpp"
 #include "pg/acl.hpp"
 #include "pg/role.hpp"
@@ -29,7 +30,8 @@ bool same_locks(std::vector<LockRequest> one, std::vector<LockRequest> other) {
 
 DrainResult drain_once(const Job &job, const TableShape &shape, bool forward, std::int64_t limit) {
   DrainResult const result = forward ? drain_batch(job, shape, limit) : drain_reverse(job, shape, limit);
-  if (result.truncated && forward) throw Truncated(job.id);
+  if (result.truncated && forward) throw Overtaken::by_truncate(job.id);
+  if (result.dropped > 0 && forward && audit_counted_every_row(job.id)) throw Overtaken::by_lost_rows(job.id, result.dropped);
   return result;
 }
 

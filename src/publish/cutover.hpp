@@ -24,12 +24,21 @@ std::int64_t drain_backlog(const Job &job, bool forward);
 // What is left, under the locks.  Raises Busy when it is too much after all.
 std::int64_t drain_rest(const Swap &swap, Try &attempt);
 
-// A TRUNCATE was met in the final drain: every row has to be computed again.
-class Truncated : public Error {
+// What the final drain met makes the shadow or its audit outdated: nothing is swapped, and the job runs on.
+class Overtaken : public Error {
  public:
-  explicit Truncated(int job)
-      : Error(sqlstate::object_not_in_prerequisite_state, "the table was truncated since the copy"), job(job) {}
+  // Every row has to be computed again.
+  static Overtaken by_truncate(int job) { return {job, true, "it was truncated since the copy; every chunk is run again"}; }
+  // The audit counted as many rows as live had; rows written since would be lost.
+  static Overtaken by_lost_rows(int job, std::int64_t rows) {
+    return {job, false, std::to_string(rows) + " rows written since the audit have no row in the new version; it is audited again"};
+  }
   int job;
+  bool truncated;
+
+ private:
+  Overtaken(int job, bool truncated, const std::string &why)
+      : Error(sqlstate::object_not_in_prerequisite_state, why), job(job), truncated(truncated) {}
 };
 
 }  // namespace backfill

@@ -69,13 +69,16 @@ std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
 }
 
 // The state must change although nothing was published, so this is no error: that would undo the change.
-std::string start_over(const Job &job) {
-  restart_chunks(job.id);
-  set_state(job, "running", "truncated", "The table was truncated; every chunk is run again.");
-  std::string const message = "not published: " + qualified(job.target_schema, job.target_name) +
-                              " was truncated since backfill \"" + job.name + "\" copied it; it runs again";
+std::string start_over(const Job &job, const Overtaken &overtaken) {
+  if (overtaken.truncated)
+    restart_chunks(job.id);
+  else
+    reopen_audit(job.id);
+  set_state(job, "running", overtaken.truncated ? "truncated" : "audit outdated", overtaken.what());
+  std::string const message =
+      "not published: " + qualified(job.target_schema, job.target_name) + " went on since then: " + overtaken.what();
   pg::warning(message, "Nothing was swapped.",
-              "Wait for it with CALL backfill_wait(" + quote_literal(job.name) + "); and publish then.");
+              "Wait for it with CALL backfill_wait(" + quote_literal(job.name) + "); and look at backfill.checks.");
   return message;
 }
 
@@ -98,8 +101,9 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
     pg::set_local("synchronous_commit", "local");
     for (const Swap &swap : swaps) record_event(swap.job.id, "swapped", describe(tries));
     return tell(jobs, tries);
-  } catch (const Truncated &truncated) {
-    return start_over(*std::find_if(jobs.begin(), jobs.end(), [&](const Job &job) { return job.id == truncated.job; }));
+  } catch (const Overtaken &overtaken) {
+    return start_over(*std::find_if(jobs.begin(), jobs.end(), [&](const Job &job) { return job.id == overtaken.job; }),
+                      overtaken);
   }
 }
 

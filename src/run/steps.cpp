@@ -5,6 +5,7 @@
 #include "audit/audit.hpp"
 #include "capture/capture.hpp"
 #include "capture/drain.hpp"
+#include "catalog/evidence.hpp"
 #include "copy/batch_copy.hpp"
 #include "copy/shadow.hpp"
 #include "copy/transform.hpp"
@@ -220,6 +221,10 @@ std::int64_t catch_up(const Job &job) {
     if (result.truncated) {
       restart_chunks(now->id);
       if (now->state == "ready") set_state(*now, "running", "truncated", "The table was truncated: every chunk runs again.");
+    } else if (result.dropped > 0 && now->state == "ready" && audit_counted_every_row(now->id)) {
+      reopen_audit(now->id);
+      set_state(*now, "running", "audit outdated",
+                std::to_string(result.dropped) + " rows written since the audit have no row in the new version.");
     }
     return result.taken;
   });
