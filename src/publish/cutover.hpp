@@ -31,7 +31,7 @@ class Overtaken : public Error {
   static Overtaken by_truncate(int job) { return {job, true, "it was truncated since the copy; every chunk is run again"}; }
   // The audit counted as many rows as live had; rows written since would be lost.
   static Overtaken by_lost_rows(int job, std::int64_t rows) {
-    return {job, false, std::to_string(rows) + " rows written since the audit have no row in the new version; it is audited again"};
+    return {job, false, "rows written since the audit have no row in the new version (" + std::to_string(rows) + "); it is audited again"};
   }
   int job;
   bool truncated;

@@ -224,7 +224,7 @@ std::int64_t catch_up(const Job &job) {
     } else if (result.dropped > 0 && now->state == "ready" && audit_counted_every_row(now->id)) {
       reopen_audit(now->id);
       set_state(*now, "running", "audit outdated",
-                std::to_string(result.dropped) + " rows written since the audit have no row in the new version.");
+                "Rows written since the audit that have no row in the new version: " + std::to_string(result.dropped) + ".");
     }
     return result.taken;
   });
