@@ -139,34 +139,41 @@ bool lock_walker(Node *node, void *context) {
   return walk_expression(node, lock_walker, context);
 }
 
-[[noreturn]] void not_one_select() {
-  ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("it is not one SELECT"),
-                  errhint("Write exactly one SELECT statement, without INTO and FOR UPDATE.")));
+struct Form {  // what a text must be
+  const char *message, *hint;
+};
+constexpr Form one_select = {"it is not one SELECT", "Write exactly one SELECT statement, without INTO and FOR UPDATE."};
+constexpr Form one_expression = {"it is not one expression", "Write one SQL expression, such as would stand in a select list."};
+constexpr Form one_join = {"it is more than a join",
+                           "Write only what stands between the table and WHERE, such as LEFT JOIN c USING (id)."};
+
+[[noreturn]] void refuse(const Form &form) {
+  ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg_internal("%s", form.message), errhint("%s", form.hint)));
 }
 
-RawStmt *one_raw_select(const char *sql) {
+RawStmt *one_raw_select(const char *sql, const Form &form) {
   List *const statements = raw_parser(sql, RAW_PARSE_DEFAULT);
-  if (list_length(statements) != 1) not_one_select();
+  if (list_length(statements) != 1) refuse(form);
   RawStmt *const raw = linitial_node(RawStmt, statements);
-  if (!IsA(raw->stmt, SelectStmt)) not_one_select();
+  if (!IsA(raw->stmt, SelectStmt)) refuse(form);
   SelectStmt *leftmost = castNode(SelectStmt, raw->stmt);
   while (leftmost->larg != nullptr) leftmost = leftmost->larg;
-  if (leftmost->intoClause != nullptr) not_one_select();
+  if (leftmost->intoClause != nullptr) refuse(form);
   return raw;
 }
 
 Query *analyse(const char *sql) {
-  RawStmt *const raw = one_raw_select(sql);
+  RawStmt *const raw = one_raw_select(sql, one_select);
   ParseState *const state = make_parsestate(nullptr);
   state->p_sourcetext = sql;
   state->p_resolve_unknowns = false;  // a bare literal takes the column's type
   Query *const query = transformTopLevelStmt(state, raw);
   free_parsestate(state);
-  if (query->commandType != CMD_SELECT || query->utilityStmt != nullptr) not_one_select();
+  if (query->commandType != CMD_SELECT || query->utilityStmt != nullptr) refuse(one_select);
   if (query->hasModifyingCTE)
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("it writes: a WITH query modifies data"),
                     errhint("A transform only reads; write what it yields, and backfill stores it.")));
-  if (lock_walker(reinterpret_cast<Node *>(query), nullptr)) not_one_select();
+  if (lock_walker(reinterpret_cast<Node *>(query), nullptr)) refuse(one_select);
   return query;
 }
 
@@ -209,7 +216,7 @@ RawFacts describe(const char *sql) {
   return facts;
 }
 
-SelectStmt *raw_select(const char *sql) { return castNode(SelectStmt, one_raw_select(sql)->stmt); }
+SelectStmt *raw_select(const char *sql, const Form &form) { return castNode(SelectStmt, one_raw_select(sql, form)->stmt); }
 
 // Anything besides a list of targets and a FROM list.
 bool has_more_clauses(const SelectStmt *select) {
@@ -237,10 +244,10 @@ void require_expression(const std::string &expression) {
   std::string const sql = "SELECT (" + expression + "\n)";
   const char *const text = sql.c_str();
   call([&] {
-    SelectStmt *const select = raw_select(text);
+    SelectStmt *const select = raw_select(text, one_expression);
     if (has_more_clauses(select) || select->fromClause != NIL || list_length(select->targetList) != 1 ||
         linitial_node(ResTarget, select->targetList)->name != nullptr)
-      ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("it is not one expression")));
+      refuse(one_expression);
   });
 }
 
@@ -248,10 +255,8 @@ void require_join(const std::string &join) {
   std::string const sql = "SELECT 1 FROM t AS t " + join + "\n";
   const char *const text = sql.c_str();
   call([&] {
-    SelectStmt *const select = raw_select(text);
-    if (has_more_clauses(select) || list_length(select->targetList) != 1)
-      ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("it is more than a join"),
-                      errhint("Write only what stands between the table and WHERE, such as LEFT JOIN c USING (id).")));
+    SelectStmt *const select = raw_select(text, one_join);
+    if (has_more_clauses(select) || list_length(select->targetList) != 1) refuse(one_join);
   });
 }
 

@@ -264,8 +264,8 @@ ExcludedItems read_excluded(const FrozenScope &scope, const Spec &spec, bool has
     } else if (has_units) {
       items.at.push_back(value.text);
     } else {
-      throw Error(sqlstate::invalid_parameter_value, path + " names a time, but chunks of blocks have no unit to leave out", {},
-                  "Give a date, or another chunk_by.");
+      throw Error(sqlstate::invalid_parameter_value, path + " names a time, but chunks of blocks have no unit to leave out",
+                  "A time stands for the unit of chunk_by that contains it.", "Give a date, or another chunk_by.");
     }
   }
   return items;

@@ -16,7 +16,12 @@ namespace backfill {
 namespace {
 
 Oid resolve(const std::string &table) {
-  return static_cast<Oid>(pg::query_integer("SELECT coalesce(pg_catalog.to_regclass($1)::pg_catalog.oid::bigint, 0)", {table}));
+  try {
+    return static_cast<Oid>(pg::query_integer("SELECT coalesce(pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8, 0)", {table}));
+  } catch (const Error &failure) {
+    throw Error(failure.sqlstate, "\"" + table + "\" is not the name of a table", std::string("The server says: ") + failure.what() + ".",
+                "Write table or schema.table, with double quotes around a part that is not a plain lower-case word.");
+  }
 }
 
 // The table the caller may have meant: of the schema named, or of those on the search path.
@@ -185,7 +190,10 @@ const Column *Target::find_column(const std::string &column) const {
   return nullptr;
 }
 
-std::string Target::label() const { return bare_ident(schema) + "." + bare_ident(name); }
+std::string Target::label() const {
+  if (schema.starts_with("pg_temp")) return bare_ident(name);
+  return bare_ident(schema) + "." + bare_ident(name);
+}
 
 Target find_target(const std::string &table) {
   if (pg::in_recovery())
