@@ -20,6 +20,7 @@
 #include "core/spec_keys.hpp"
 #include "core/units.hpp"
 #include "pg/role.hpp"
+#include "plan/transform_check.hpp"
 
 namespace backfill {
 
@@ -197,9 +198,9 @@ std::string choose_division(const FrozenScope &scope, double rows) {
   double const span = scope.stop_ordinal - scope.start_ordinal;
   if (is_integer(scope.column->type_oid)) {
     double const wanted = std::clamp(rows / 500000, 10.0, 500.0);
-    double width = std::max(1.0, span / wanted), power = std::pow(10.0, std::floor(std::log10(width)));
-    for (double nice : {1.0, 2.0, 5.0, 10.0})
-      if (nice * power >= width * 0.999999) return std::to_string(static_cast<long long>(nice * power));
+    double const width = std::max(1.0, span / wanted), power = std::pow(10.0, std::floor(std::log10(width)));
+    for (double nice : {5.0, 2.0, 1.0})
+      if (nice * power <= width) return std::to_string(static_cast<long long>(nice * power));
   }
   std::string chosen = scope.column->type_oid == date_type ? "day" : "hour";
   for (const Unit &unit : calendar_units) {
@@ -469,7 +470,8 @@ ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec
     plan.warnings.push_back("Column \"" + scope.column->name + "\" has no statistics: rows of chunks are a guess. ANALYZE " + target.label() + " first.");
 
   bool const indexed = has_leading_index(target, scope.column->name);
-  bool const by_blocks = wanted == "blocks" || (!indexed && !spec.transform.is_query());
+  bool const needs_ranges = spec.transform.is_query() || depends_on_chunk(spec.transform);
+  bool const by_blocks = wanted == "blocks" || (!indexed && !needs_ranges);
   if (by_blocks) {
     if (wanted != "blocks")
       plan.warnings.push_back("No index begins with \"" + scope.column->name + "\": each chunk by " + plan.by +

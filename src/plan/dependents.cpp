@@ -147,8 +147,7 @@ SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized v
        'reads through ' || string_agg(DISTINCT w.through::regclass::text, ', '), format('%I.%I', n.nspname, c.relname)
   FROM views w JOIN pg_class c ON c.oid = w.oid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE w.through IS NOT NULL AND NOT EXISTS (SELECT FROM views direct WHERE direct.oid = w.oid AND direct.through IS NULL)
- GROUP BY w.oid, c.relkind, n.nspname, c.relname
- ORDER BY 4, 3, 6)";
+ GROUP BY w.oid, c.relkind, n.nspname, c.relname)";
 
 // What to do about a blocker, by its kind.
 std::string remedy(const std::vector<Dependent> &blockers) {
