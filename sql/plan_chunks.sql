@@ -49,6 +49,8 @@ SELECT * FROM chunks('at', '2021-06-15', '2023-08-02', 'year');
 SELECT * FROM chunks('at', '2023-03-25 12:00', '2023-03-27 12:00', '24 hours', 'Europe/Berlin');
 SELECT * FROM chunks('at', '2023-03-25 12:00', '2023-03-27 12:00', '1 day', 'Europe/Berlin');
 SELECT * FROM chunks('d', '2023-01-31', '2023-05-01', '1 month');
+\echo -- ten thousand in one statement
+SELECT count(*) FROM chunks('at', '2000-01-01', '2001-02-20 16:00', 'hour');
 SELECT * FROM chunks('d', '2023-01-01', '2023-01-25', '10 days');
 \echo -- widths
 SELECT * FROM chunks('n', '1', '25', '10');
@@ -76,7 +78,7 @@ SELECT count(*), min(hi::timestamptz - lo::timestamptz) FROM chunks('at', '2023-
 SELECT count(*), min(hi::timestamp - lo::timestamp) FROM chunks('ts', '2010-01-01', '2023-01-15', NULL);
 SELECT count(*), min(hi::bigint - lo::bigint) FROM chunks('n', '0', '20160', NULL);
 \echo -- rows out of scope, by blocks; the last is open
-SELECT backfill_plan('x', 't', set => '{"v": "v + 1"}', chunk_column => 'at', start => '2023-01-01', stop => '2023-01-08', chunk_by => 'week') IS NULL LIMIT 0;
+SELECT count(*) > 0 FROM backfill_plan('x', 't', set => '{"v": "v + 1"}', chunk_column => 'at', start => '2023-01-01', stop => '2023-01-08', chunk_by => 'week');
 SELECT chunk, kind, lo, hi, params, rows_estimated FROM backfill.step WHERE kind IN ('range', 'blocks') ORDER BY id;
 DELETE FROM backfill.job;
 \echo -- without an index the table is read once, by blocks
@@ -87,14 +89,14 @@ SELECT chunk, kind, lo, hi, params FROM backfill.step WHERE kind IN ('range', 'b
 SELECT start, stop, exclude FROM backfill.job;
 DELETE FROM backfill.job;
 \echo -- but a query, or a value made from its chunk, needs ranges
-SELECT count(*) FROM backfill_plan('x', 't', query => 'SELECT * FROM t', chunk_column => 'at', start => '2023-01-01', stop => '2023-01-08', chunk_by => 'day');
+SELECT count(*) > 0 FROM backfill_plan('x', 't', query => 'SELECT * FROM t', chunk_column => 'at', start => '2023-01-01', stop => '2023-01-08', chunk_by => 'day');
 SELECT kind, count(*) FROM backfill.step WHERE kind IN ('range', 'blocks') GROUP BY kind ORDER BY kind;
 DELETE FROM backfill.job;
-SELECT count(*) FROM backfill_plan('x', 't', set => '{"v": ":chunk"}', chunk_column => 'at', start => '2023-01-01', stop => '2023-01-08', chunk_by => 'day');
+SELECT count(*) > 0 FROM backfill_plan('x', 't', set => '{"v": ":chunk"}', chunk_column => 'at', start => '2023-01-01', stop => '2023-01-08', chunk_by => 'day');
 SELECT kind, count(*) FROM backfill.step WHERE kind IN ('range', 'blocks') GROUP BY kind ORDER BY kind;
 DELETE FROM backfill.job;
 \echo -- the whole table
-SELECT count(*) FROM backfill_plan('x', 't', set => '{"v": "v + 1"}', chunk_by => 'blocks');
+SELECT count(*) > 0 FROM backfill_plan('x', 't', set => '{"v": "v + 1"}', chunk_by => 'blocks');
 SELECT chunk, kind, lo, hi, params, rows_estimated FROM backfill.step WHERE kind IN ('range', 'blocks') ORDER BY id;
 DELETE FROM backfill.job;
 

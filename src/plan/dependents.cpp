@@ -9,7 +9,9 @@
 // backfill itself) is left out.
 #include "plan/dependents.hpp"
 
+#include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "catalog/job.hpp"
 #include "pg/role.hpp"
@@ -169,6 +171,9 @@ std::vector<Dependent> inventory(Oid live) {
     for (const pg::Row &row : found)
       dependents.push_back({row.text("object"), row.text("kind"), row.text("fate"), row.text("detail"), row.oid("classid"),
                             row.oid("objid")});
+    std::sort(dependents.begin(), dependents.end(), [](const Dependent &a, const Dependent &b) {
+      return std::tie(a.fate, a.kind, a.object) < std::tie(b.fate, b.kind, b.object);
+    });
     return dependents;
   });
 }

@@ -133,12 +133,14 @@ void tell_scope(Page &page, const PlanFacts &facts) {
 }
 
 void tell_strategy(Page &page, const PlanFacts &facts) {
+  double const share = facts.target.rows > 0 ? facts.chunks.rows_in_scope / facts.target.rows : 0;
   page.section("Strategy");
-  page.line("swap: a new version is built beside the live table, then takes its name in one transaction");
-  std::string const merge = facts.job.spec.transform.add_columns.empty()
-                                ? "merge would rewrite ≈ " + count(facts.chunks.rows_in_scope) + " rows in place; not in this version"
-                                : "merge cannot add a column";
-  page.line("not taken: " + merge + "; partition: the table is not partitioned", 11);
+  page.line("swap       writes ≈ " + format_bytes(facts.estimate.disk_bytes) + " beside the live table, then renames it in", 11);
+  page.line(facts.job.spec.transform.add_columns.empty()
+                ? "merge      no: it would rewrite ≈ " + count(facts.chunks.rows_in_scope) + " live rows, ≈ " +
+                      format_bytes(std::llround(2 * share * static_cast<double>(facts.target.bytes()))) + "; not in this version"
+                : "merge      no: it cannot add a column", 11);
+  page.line("partition  no: the table is not partitioned", 11);
 }
 
 void tell_transform(Page &page, const PlanFacts &facts) {
