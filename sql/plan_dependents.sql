@@ -59,7 +59,7 @@ DROP POLICY mine ON orders;
 DROP POLICY theirs ON customers;
 ALTER TABLE orders DISABLE ROW LEVEL SECURITY;
 
-\echo -- foreign keys of others, and to itself
+\echo -- foreign keys of others block, those to itself are rebuilt
 CREATE TABLE items (order_id int REFERENCES orders);
 SELECT blockers();
 DROP TABLE items;
