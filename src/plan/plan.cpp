@@ -175,11 +175,6 @@ std::vector<Step> work_steps(const Job &job, const ChunkPlan &chunks) {
   return steps;
 }
 
-std::vector<Step> at_stage(std::vector<Step> steps, int stage) {
-  for (Step &step : steps) step.stage = stage;
-  return steps;
-}
-
 // Steps get the job's number and their own, in the order of stages.
 void number_steps(std::vector<Step> &steps, int job, int *last) {
   std::stable_sort(steps.begin(), steps.end(), [](const Step &a, const Step &b) { return a.stage < b.stage; });
@@ -204,13 +199,13 @@ Ledger write_ledger(const Job &planned, const ChunkPlan &chunks, const std::vect
   Job const job = *load_job(planned.id);
   Ledger ledger;
   int last = 0;
-  ledger.pre_checks = at_stage(parts.pre_checks(job), stage::pre_check);
+  ledger.pre_checks = parts.pre_checks(job);
   number_steps(ledger.pre_checks, job.id, &last);
   insert_steps(job.id, ledger.pre_checks);
   std::vector<Step> work = work_steps(job, chunks);
   number_steps(work, job.id, &last);
   insert_steps(job.id, work);
-  ledger.checks = at_stage(parts.checks(job), stage::check);
+  ledger.checks = parts.checks(job);
   number_steps(ledger.checks, job.id, &last);
   insert_steps(job.id, ledger.checks);
   std::vector<Step> publishing = parts.publishing(job);
