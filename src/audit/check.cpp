@@ -50,7 +50,9 @@ std::vector<std::string> Check::columns() const {
 std::string Check::scope() const { return text("scope", word == "exact" ? "out" : "run"); }
 
 std::string worded(double measured, std::optional<double> population, const std::string &what) {
-  std::string text = number(measured) + " " + what;
+  std::size_t const bar = what.find('|');
+  bool const single = bar != std::string::npos && measured == 1;
+  std::string text = number(measured) + " " + (single ? what.substr(0, bar) : what.substr(bar + 1));
   if (!population || *population <= 0 || measured == 0) return text;
   return text + " of " + number(*population) + " (" + format_percent(percent_of(measured, population)) + ")";
 }

@@ -113,7 +113,7 @@ void with_trial(const Job &job, const TableShape &shape, bool pre, const SceneRa
                 const std::function<void(const Scene &)> &fn);
 
 // For kinds that are one SELECT yielding "measured" and "population": runs it and words the result.
-// what: "duplicate keys", completes a number.
+// what: "duplicate key|duplicate keys", completes a number: the one, or any other.
 Measurement count_rows(const Scene &scene, const std::string &select, const std::string &what);
 std::string worded(double measured, std::optional<double> population, const std::string &what);
 

@@ -37,7 +37,7 @@ Measurement measure(const Check &check, const Scene &scene) {
   return count_rows(scene,
                     "SELECT count(*) FILTER (WHERE " + out_of_range(check) +
                         ") AS measured,\n       count(*) AS population\nFROM " + scene.table + " WHERE " + scene.rows,
-                    "rows outside");
+                    "row outside|rows outside");
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ Measurement measure(const Check &check, const Scene &scene) {
                     "SELECT count(*) FILTER (WHERE " + quote_ident(check.text("column")) + " NOT IN (" +
                         value_list(check) + ")) AS measured,\n       count(*) AS population\nFROM " + scene.table +
                         " WHERE " + scene.rows,
-                    "rows with another value");
+                    "row with another value|rows with another value");
 }
 
 }  // namespace

@@ -37,11 +37,11 @@ Measurement measure(const Check &check, const Scene &scene) {
                                        ")::text[] AS nulls\nFROM " + scene.table + " WHERE " + scene.rows);
   Measurement out;
   out.measured = found.only().number("measured");
-  out.actual = worded(out.measured, std::nullopt, "rows in scope");
+  out.actual = worded(out.measured, std::nullopt, "row in scope|rows in scope");
   if (scene.trial) return out;
   std::vector<std::string> const counts = found.only().texts("nulls");
   for (std::size_t i = 0; i < counts.size(); i++)
-    out.detail += (i > 0 ? ", " : "") + columns[i] + ": " + worded(std::stod(counts[i]), out.measured, "nulls");
+    out.detail += (i > 0 ? ", " : "") + columns[i] + ": " + worded(std::stod(counts[i]), out.measured, "null|nulls");
   return out;
 }
 

@@ -157,7 +157,9 @@ void prove_in_scope(const Job &job, const TableShape &shape, Tally &tally) {
     range.chunk = chunk;
     prove_both_ways(job, shape, range, chunk_image(job, shape, chunk), tally);
     std::int64_t const differing = tally.missing + tally.surplus + tally.changed - before;
-    if (differing > 0) tally.out.chunks.emplace_back(chunk.chunk.value_or(0), format_count(differing) + " rows differ");
+    if (differing > 0)
+      tally.out.chunks.emplace_back(chunk.chunk.value_or(0),
+                                    format_count(differing) + (differing == 1 ? " row differs" : " rows differ"));
   }
 }
 
@@ -173,7 +175,7 @@ Measurement prove(const Check &check, const Job &job, const TableShape &shape) {
   out.pending = tally.pending;
   out.measured = static_cast<double>(tally.missing + tally.surplus + tally.changed);
   out.population = static_cast<double>(tally.rows);
-  out.actual = worded(out.measured, out.population, "rows differ");
+  out.actual = worded(out.measured, out.population, "row differs|rows differ");
   out.detail = format_count(tally.rows) + " rows compared";
   if (out.measured > 0)
     out.detail += ": " + format_count(tally.missing) + " missing, " + format_count(tally.surplus) + " not in live, " +

@@ -15,7 +15,7 @@ Measurement measure(const Check &check, const Scene &scene) {
                     "SELECT count(*) FILTER (WHERE (" + fragment(scene.job, *check.find("sql")) +
                         "\n) IS NOT TRUE) AS measured,\n       count(*) AS population\nFROM " + scene.table +
                         " WHERE " + scene.rows,
-                    "rows for which it is not true");
+                    "row for which it is not true|rows for which it is not true");
 }
 
 }  // namespace

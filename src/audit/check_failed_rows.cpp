@@ -19,7 +19,7 @@ Measurement measure(const Check &check, const Scene &scene) {
   return count_rows(scene,
                     "SELECT count(*) AS measured, " + population + " AS population\nFROM (" +
                         fragment(scene.job, *check.find("query")) + "\n) AS failed",
-                    "failed rows");
+                    "failed row|failed rows");
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ Measurement measure(const Check &, const Scene &scene) {
     return pg::execute(out.sql, {pg::Param::oid(scene.job.live), scene.job.id});
   });
   out.measured = static_cast<double>(others.size());
-  out.actual = others.empty() ? "none" : worded(out.measured, std::nullopt, "other backfills");
+  out.actual = others.empty() ? "none" : worded(out.measured, std::nullopt, "other backfill|other backfills");
   for (pg::Row const row : others) out.detail += (out.detail.empty() ? "" : ", ") + row.text("name");
   return out;
 }

@@ -15,7 +15,7 @@ Measurement measure(const Check &check, const Scene &scene) {
                     "SELECT count(*) FILTER (WHERE num_nulls(" + quoted_columns(check.columns()) +
                         ") > 0) AS measured,\n       count(*) AS population\nFROM " + scene.table + " WHERE " +
                         scene.rows,
-                    "rows with a null");
+                    "row with a null|rows with a null");
 }
 
 }  // namespace

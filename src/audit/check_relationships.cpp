@@ -91,7 +91,7 @@ Measurement measure(const Check &check, const Scene &scene) {
   return count_rows(scene,
                     "SELECT count(*) AS measured, " + population + " AS population\nFROM " + scene.table + " WHERE " +
                         rows + "\n  AND " + alone,
-                    "rows without a partner");
+                    "row without a partner|rows without a partner");
 }
 
 }  // namespace

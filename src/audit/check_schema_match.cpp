@@ -59,7 +59,7 @@ Measurement measure(const Check &check, const Scene &scene) {
     return pg::execute(differences_sql, {pg::Param::oid(scene.job.live), pg::Param::oid(scene.job.shadow), added, any});
   });
   out.measured = static_cast<double>(found.size());
-  out.actual = worded(out.measured, std::nullopt, found.size() == 1 ? "difference" : "differences");
+  out.actual = worded(out.measured, std::nullopt, "difference|differences");
   for (pg::Row const row : found) out.detail += (out.detail.empty() ? "" : "; ") + row.text("difference");
   return out;
 }

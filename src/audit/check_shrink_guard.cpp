@@ -42,7 +42,7 @@ Measurement measure(const Check &, const Scene &scene) {
     out.chunks.emplace_back(static_cast<int>(row.integer("chunk")), "empty, but live has rows");
   out.measured = static_cast<double>(found.size());
   out.population = static_cast<double>(chunks.size());
-  out.actual = worded(out.measured, out.population, "emptied chunks");
+  out.actual = worded(out.measured, out.population, "emptied chunk|emptied chunks");
   out.detail = format_count(static_cast<std::int64_t>(chunks.size())) + " chunks checked";
   return out;
 }

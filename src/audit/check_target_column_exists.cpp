@@ -34,7 +34,7 @@ Measurement measure(const Check &check, const Scene &scene) {
     require_columns(scene.shape, check.find("columns") ? check.find("columns") : check.find("column"), missing);
   out.measured = static_cast<double>(missing.size());
   out.population = static_cast<double>(columns.size());
-  out.actual = worded(out.measured, out.population, "missing columns");
+  out.actual = worded(out.measured, out.population, "missing column|missing columns");
   if (!missing.empty()) out.detail = "missing: " + listed_columns(missing);
   return out;
 }

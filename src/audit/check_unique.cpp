@@ -50,7 +50,7 @@ Measurement measure(const Check &check, const Scene &scene) {
                     "FROM (SELECT count(*) AS occurrences FROM " +
                         scene.table + " WHERE " + scene.rows + " AND " + quoted_columns(columns, " IS NOT NULL AND ") +
                         " IS NOT NULL\n      GROUP BY " + quoted_columns(columns) + ") AS keys",
-                    "duplicate keys");
+                    "duplicate key|duplicate keys");
 }
 
 }  // namespace

@@ -111,8 +111,9 @@ pg::Result explain(const std::string &sql, const std::string &path) {
   try {
     pg::execute("EXPLAIN " + sql);
   } catch (const Error &failure) {
-    throw Error(failure.sqlstate, "the check at \"" + path + "\" cannot run: " + failure.what(), failure.detail,
-                failure.hint);
+    throw Error(
+        failure.sqlstate, "the check at \"" + path + "\" cannot run: " + failure.what(), failure.detail,
+        failure.hint.empty() ? "Its SQL is run as the table's owner, with the search_path of the plan." : failure.hint);
   }
   pg::Result zeros;
   zeros.columns = {"measured", "population"};

@@ -111,7 +111,7 @@ bool pre_check(const Job &job, const Step &step) {
     return true;
   });
   if (passed) return true;
-  throw Error(sqlstate::object_not_in_prerequisite_state, "pre-check " + step.title + " did not pass", verdict.detail,
+  throw Error(sqlstate::object_not_in_prerequisite_state, "the pre-check did not pass", verdict.detail,
               "Nothing was written. Put it right, then run the backfill again.");
 }
 
