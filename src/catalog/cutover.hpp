@@ -15,7 +15,7 @@ namespace backfill {
 // When the archive of a job published now may be dropped, as text of a timestamptz.
 std::string retention_end(const Job &job);
 
-// The parts change; the state does too, with an event.  The caller holds the row lock of the job.
+// The parts change, and the state, with an event.  The caller holds the row lock of the job; `job` is as before the swap.
 void record_published(const Job &job, const std::string &archive_until, const std::string &detail);
 void record_rolled_back(const Job &job, const std::string &detail);
 // What the job had made no longer exists; state is finished or cancelled.

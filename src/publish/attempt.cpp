@@ -50,12 +50,14 @@ Limits limits_of(const std::vector<Job> &jobs) {
   return limits;
 }
 
-Try::Try(const Limits &limits, int number)
-    : limits_(limits), patient_(number > patient_after), locked_at_(pg::now_ms()) {}
+Try::Try(const Limits &limits, const Tries &before)
+    : limits_(limits), before_(before), patient_(before.count >= patient_after), locked_at_(pg::now_ms()) {}
 
 std::int64_t Try::patience() const { return std::max<std::int64_t>(1, limits_.lock_timeout - waited_); }
 
 std::int64_t Try::held_ms() const { return pg::now_ms() - locked_at_; }
+
+Tries Try::so_far() const { return {before_.count + 1, before_.waited_ms + waited_, held_ms(), before_.blockers}; }
 
 void Try::lock_job(int job, pg::JobLock purpose) {
   std::int64_t const began = pg::now_ms();
@@ -103,8 +105,7 @@ Tries with_tries(const Limits &limits, const std::string &purpose, const std::fu
   Tries tries;
   std::int64_t const deadline = pg::now_ms() + limits.give_up_after;
   for (Milliseconds pause = first_pause;; pause = std::min(pause * 2, longest_pause)) {
-    tries.count++;
-    Try attempt(limits, tries.count);
+    Try attempt(limits, tries);
     std::int64_t const began = pg::now_ms();
     std::string why;
     Oid wanted = 0;
@@ -115,9 +116,7 @@ Tries with_tries(const Limits &limits, const std::string &purpose, const std::fu
           work(attempt);
         });
       });
-      tries.waited_ms += attempt.waited_ms();
-      tries.held_ms = attempt.held_ms();
-      return tries;
+      return attempt.so_far();
     } catch (const Busy &busy) {
       why = busy.what();
       wanted = busy.relation;
@@ -125,6 +124,7 @@ Tries with_tries(const Limits &limits, const std::string &purpose, const std::fu
       if (!worth_another_try(failure)) throw;
       why = failure.what();
     }
+    tries.count++;
     tries.waited_ms += pg::now_ms() - began;
     tries.blockers = wanted != 0 ? lock_holders(wanted) : "";
     std::int64_t const left = deadline - pg::now_ms();

@@ -39,10 +39,18 @@ class Busy : public Error {
   Oid relation;  // whose lock holders are in the way; 0 when it is not a matter of locks
 };
 
+struct Tries {
+  int count = 0;
+  std::int64_t waited_ms = 0;  // for locks, in all tries
+  std::int64_t held_ms = 0;    // in the one that succeeded, up to now
+  std::string blockers;        // who was in the way last, "" if nobody was
+};
+std::string describe(const Tries &tries);  // "in 2 tries: waited 210 ms for locks, held them 4 ms"
+
 // The locks and the clock of one try.  Lives for that try only.
 class Try {
  public:
-  Try(const Limits &limits, int number);
+  Try(const Limits &limits, const Tries &before);
 
   // Each raises Busy when the lock cannot be had in time.
   void lock_job(int job, pg::JobLock purpose);
@@ -52,23 +60,16 @@ class Try {
 
   // Raises Busy when max_lock is used up; `doing` completes "there was no time left to ...".
   void require_time(const std::string &doing);
-  std::int64_t waited_ms() const { return waited_; }
-  std::int64_t held_ms() const;  // since the last lock was had
+  Tries so_far() const;  // this one counted as successful
 
  private:
   std::int64_t patience() const;  // ms left to wait for locks
+  std::int64_t held_ms() const;   // since the last lock was had
   Limits limits_;
+  Tries before_;
   bool patient_;
   std::int64_t waited_ = 0, locked_at_ = 0;
 };
-
-struct Tries {
-  int count = 0;
-  std::int64_t waited_ms = 0;  // of all tries
-  std::int64_t held_ms = 0;    // of the one that succeeded, up to now
-  std::string blockers;        // who was in the way last, "" if nobody was
-};
-std::string describe(const Tries &tries);  // "in 2 tries: waited 210 ms for locks, held them 4 ms"
 
 // Runs work in tries, as the extension, until one succeeds.  Raises 55P03 naming who was in the way when give_up_after
 // has passed; any error that is not about locks ends it at once.  `purpose` completes "could not ...".

@@ -62,7 +62,7 @@ Tries finish(const Job &job, const Limits &limits) {
   return with_tries(limits, "finish " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
     drop_what_is_left(job, job.archive, attempt);
-    record_ended(job, "finished", "");
+    record_ended(job, "finished", "The archive was dropped " + describe(attempt.so_far()) + ".");
   });
 }
 
@@ -71,7 +71,7 @@ Tries finish(const Job &job, const Limits &limits) {
 std::string finish_job(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::finish);
   Tries const tries = finish(job, limits_of({job}));
-  return "finished " + job.name + " " + describe(tries) + "; " + qualified(job.target_schema, job.archive_name) + " was dropped";
+  return "finished " + job.name + " " + describe(tries) + "; " + display_name(job.target_schema, job.archive_name) + " was dropped";
 }
 
 std::string cancel_job(const Job &job) {
@@ -79,7 +79,7 @@ std::string cancel_job(const Job &job) {
   Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
     drop_what_is_left(job, job.shadow, attempt);
-    record_ended(job, "cancelled", "");
+    record_ended(job, "cancelled", "What was built was dropped " + describe(attempt.so_far()) + ".");
   });
   return "cancelled " + job.name + " " + describe(tries) + "; nothing of it is left but the record";
 }

@@ -38,7 +38,7 @@ std::vector<std::string> move_indexes(const Swap &swap) {
       enter.push_back(rename(swap, twin, name));
     } else if (swap.forward && row.boolean("indisvalid")) {
       throw Error(sqlstate::object_not_in_prerequisite_state,
-                  "index " + qualified(swap.schema, name) + " has no counterpart on the new version",
+                  "index " + display_name(swap.schema, name) + " has no counterpart on the new version",
                   "It was created after the backfill had been planned.",
                   "Drop it and create it again after the backfill was published, or cancel the backfill and plan it anew.");
     }

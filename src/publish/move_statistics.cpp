@@ -55,7 +55,7 @@ std::vector<std::string> move_statistics(const Swap &swap) {
       twins.erase(twin);
     } else if (swap.forward) {
       throw Error(sqlstate::object_not_in_prerequisite_state,
-                  "statistics object " + old.sql() + " has no counterpart on the new version",
+                  "statistics object " + display_name(old.schema, old.name) + " has no counterpart on the new version",
                   "It was created after the backfill had been planned.",
                   "Drop it and create it again after the backfill was published, or cancel the backfill and plan it anew.");
     }

@@ -53,7 +53,8 @@ std::vector<std::string> move_views(const Swap &swap) {
     std::string const name = qualified(view.text("nspname"), view.text("relname"));
     if (view.text("relpersistence") == "t")
       throw Error(sqlstate::object_not_in_prerequisite_state,
-                  "temporary view " + name + " selects from " + swap.target_sql(),
+                  "temporary view " + display_name(view.text("nspname"), view.text("relname")) + " selects from " +
+                      display_name(swap.schema, swap.name),
                   "Another session's temporary objects cannot be changed.", "Drop it or end that session.");
     std::string const definition =
         pg::query_value("SELECT pg_get_viewdef($1::oid)", {pg::Param::oid(view.oid("oid"))}).value_or("");

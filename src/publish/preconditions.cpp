@@ -66,7 +66,7 @@ void require_free(const std::string &schema, const std::string &name) {
   if (pg::query_boolean("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
                         " WHERE n.nspname = $1 AND c.relname = $2)",
                         {schema, name}))
-    throw Error(sqlstate::duplicate_table, "relation " + qualified(schema, name) + " already exists",
+    throw Error(sqlstate::duplicate_table, "relation " + display_name(schema, name) + " already exists",
                 "The version that leaves service is to be called so.", "Rename or drop it.");
 }
 
@@ -78,11 +78,11 @@ void require_same_table(const Swap &swap) {
       {pg::Param::oid(swap.out), swap.schema, swap.name, pg::Param::oid(swap.job.owner)});
   if (found.empty() || !found[0].boolean("same"))
     throw Error(sqlstate::object_not_in_prerequisite_state,
-                "table " + swap.target_sql() + " is not the one that was planned",
+                "table " + display_name(swap.schema, swap.name) + " is not the one that was planned",
                 "It was dropped, renamed, moved to another schema or given another owner.",
                 "Undo that, or cancel the backfill and plan it again.");
   if (!relation_exists(swap.in))
-    throw Error(sqlstate::undefined_table, "table " + qualified(swap.schema, swap.in_name) + " does not exist",
+    throw Error(sqlstate::undefined_table, "table " + display_name(swap.schema, swap.in_name) + " does not exist",
                 "It held the version that was to enter service.",
                 swap.forward ? "Cancel the backfill and plan it again." : "There is no way back; end the backfill with " +
                                                                               call_sql("backfill_finish", swap.job));
@@ -115,7 +115,7 @@ void require_undoable(const Job &job) {
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "backfill \"" + job.name + "\" cannot be rolled back: writes since publish may have been missed",
                 "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
-                "The replaced version is " + qualified(job.target_schema, job.archive_name) + "; compare and repair by hand.");
+                "The replaced version is " + display_name(job.target_schema, job.archive_name) + "; compare and repair by hand.");
   require_movable(job.target_name, inventory(job.live));
   pg::as_extension([&] {
     require_free(job.target_schema, job.shadow_name);

@@ -39,11 +39,13 @@ std::string names(const std::vector<Job> &jobs) {
 }
 
 // From now on the archive is read-only to users, and writes to the table in service are remembered.
-void turn_capture_around(const Job &before) {
-  remove_capture(before, before.live);
-  Job now = *load_job(before.id);
-  update_job(now.id, {{"reverse_log", pg::Param::oid(create_reverse_log(now))}});
-  now = *load_job(before.id);
+void turn_capture_around(const Swap &swap) {
+  remove_capture(swap.job, swap.out);
+  Job now = swap.job;
+  now.state = "published";
+  now.live = swap.in;
+  now.archive = swap.out;
+  create_reverse_log(now);
   install_reverse_capture(now);
   install_guard(now);
 }
@@ -55,14 +57,15 @@ void publish_one(const Swap &swap, Try &attempt) {
   finish_shape(swap.job);
   restore_autovacuum(swap.job);
   exchange(swap);
-  record_published(swap.job, retention_end(swap.job), "");
-  turn_capture_around(swap.job);
+  turn_capture_around(swap);
+  std::string const until = retention_end(swap.job);
+  record_published(swap.job, until, describe(attempt.so_far()) + "; the old version is kept until " + until);
 }
 
 std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
   std::string text = "published " + names(jobs) + " " + describe(tries);
   for (const Job &job : jobs) {
-    text += "; the old version is " + qualified(job.target_schema, job.archive_name) + " until " + retention_end(job) +
+    text += "; the old version is " + display_name(job.target_schema, job.archive_name) + " until " + retention_end(job) +
             "; undo with SELECT backfill_rollback(" + quote_literal(job.name) + ");";
   }
   return text;
@@ -76,7 +79,7 @@ std::string start_over(const Job &job, const Overtaken &overtaken) {
     reopen_audit(job.id);
   set_state(job, "running", overtaken.truncated ? "truncated" : "audit outdated", overtaken.what());
   std::string const message =
-      "not published: " + qualified(job.target_schema, job.target_name) + " went on since then: " + overtaken.what();
+      "not published: " + display_name(job.target_schema, job.target_name) + " went on since then: " + overtaken.what();
   pg::warning(message, "Nothing was swapped.",
               "Wait for it with CALL backfill_wait(" + quote_literal(job.name) + "); and look at backfill.checks.");
   return message;
@@ -99,7 +102,6 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
       for (const Swap &swap : swaps) publish_one(swap, attempt);
     });
     pg::set_local("synchronous_commit", "local");
-    for (const Swap &swap : swaps) record_event(swap.job.id, "swapped", describe(tries));
     return tell(jobs, tries);
   } catch (const Overtaken &overtaken) {
     return start_over(*std::find_if(jobs.begin(), jobs.end(), [&](const Job &job) { return job.id == overtaken.job; }),

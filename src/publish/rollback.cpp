@@ -31,7 +31,7 @@ void warn_of_columns_left(const Job &job) {
   });
   if (!left.empty())
     pg::warning("the old version has no place for the values of: " + left,
-                "They stay in the rejected version, " + qualified(job.target_schema, job.shadow_name) + ".");
+                "They stay in the rejected version, " + display_name(job.target_schema, job.shadow_name) + ".");
 }
 
 // Keys carried so far, as drain_reverse left them in the capture log.
@@ -42,11 +42,19 @@ std::int64_t carried_keys(const Job &job) {
   });
 }
 
-void turn_capture_back(const Job &published) {
-  remove_capture(published, published.live);
-  remove_guard(published);
-  pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(published));
+void turn_capture_back(const Swap &swap) {
+  remove_capture(swap.job, swap.out);
+  remove_guard(swap.job);
+  pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(swap.job));
+  Job now = swap.job;
+  now.state = "ready";
+  now.live = swap.in;
+  now.shadow = swap.out;
+  now.archive = 0;
+  install_capture(now);
 }
+
+std::string rows(std::int64_t count) { return std::to_string(count) + (count == 1 ? " row" : " rows"); }
 
 std::string nothing_to_undo(const Job &job) {
   if (job.state == "finished")
@@ -72,16 +80,13 @@ std::string roll_back(const Job &job) {
     drain_rest(swap, attempt);
     carried = carried_keys(job);
     attempt.require_time("swap the tables");
-    turn_capture_back(job);
     exchange(swap);
-    record_rolled_back(job, std::to_string(carried) + " keys written since publish were carried back");
-    install_capture(*load_job(job.id));
+    turn_capture_back(swap);
+    record_rolled_back(job, describe(attempt.so_far()) + "; " + rows(carried) + " written since publish carried over");
   });
   pg::set_local("synchronous_commit", "local");
-  record_event(job.id, "swapped", describe(tries));
-  return "rolled back " + job.name + " " + describe(tries) + "; " + std::to_string(carried) +
-         (carried == 1 ? " row" : " rows") + " written since publish carried over; the rejected version is " +
-         qualified(job.target_schema, job.shadow_name);
+  return "rolled back " + job.name + " " + describe(tries) + "; " + rows(carried) +
+         " written since publish carried over; the rejected version is " + display_name(job.target_schema, job.shadow_name);
 }
 
 }  // namespace backfill

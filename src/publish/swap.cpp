@@ -34,6 +34,10 @@ std::string relation_sql(Oid relation) {
   });
 }
 
+std::string display_name(const std::string &schema, const std::string &name) {
+  return pg::as_extension([&] { return *pg::query_value("SELECT format('%I.%I', $1, $2)", {schema, name}); });
+}
+
 bool relation_exists(Oid relation) { return relation != 0 && !relation_sql(relation).empty(); }
 
 }  // namespace backfill

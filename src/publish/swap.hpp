@@ -33,6 +33,8 @@ Swap rolling_back(const Job &job);
 
 // "schema"."name" of a relation, quoted; empty when it does not exist.
 std::string relation_sql(Oid relation);
+// schema.name for people: quoted only where SQL asks for it.
+std::string display_name(const std::string &schema, const std::string &name);
 bool relation_exists(Oid relation);
 
 }  // namespace backfill
