@@ -17,15 +17,17 @@ namespace {
 
 constexpr Milliseconds release_patience = 5000;
 
+// Under the drain lock no swap can exchange the tables meanwhile.
 void release_foreign_keys(const Job &job) {
-  Oid const retired = job.archive != 0 ? job.archive : job.shadow;
-  std::string const table = relation_sql(retired);
-  if (table.empty()) return;
   Limits limits = limits_of({job});
   limits.give_up_after = std::min(limits.give_up_after, release_patience);
-  with_tries(limits, "drop the foreign keys of " + table, [&](Try &attempt) {
-    std::vector<LockRequest> const locks = retired_foreign_key_locks(retired);
-    for (const LockRequest &request : locks) attempt.lock(request, true);
+  with_tries(limits, "drop the foreign keys of the replaced version of " + job.target_name, [&](Try &attempt) {
+    attempt.lock_job(job.id, pg::JobLock::drain);
+    std::optional<Job> const now = load_job(job.id);
+    Oid const retired = !now ? 0 : now->archive != 0 ? now->archive : now->shadow;
+    std::string const table = relation_sql(retired);
+    if (table.empty()) return;
+    for (const LockRequest &request : retired_foreign_key_locks(retired)) attempt.lock(request, true);
     attempt.lock({retired, pg::LockMode::access_exclusive}, true);
     for (const std::string &statement : drop_foreign_keys(retired, table)) pg::execute(statement);
   });

@@ -58,7 +58,21 @@ void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
   pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(job));
 }
 
+// Nobody will run these steps once the job has ended.
+void validate_now(const Job &job) {
+  for (const Step &step : load_steps(job.id, "validate")) {
+    if (step.status == "done") continue;
+    try {
+      pg::subtransaction([&] { run_after_step(job, step); });
+    } catch (const Error &failure) {
+      if (failure.sqlstate.compare(0, 2, "57") == 0) throw;
+      pg::warning(failure.what(), failure.detail, failure.hint);
+    }
+  }
+}
+
 Tries finish(const Job &job, const Limits &limits) {
+  validate_now(job);
   return with_tries(limits, "finish " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
     drop_what_is_left(job, job.archive, attempt);
