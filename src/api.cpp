@@ -5,6 +5,7 @@
 #include "plan/arguments.hpp"
 #include "plan/plan.hpp"
 #include "publish/publish.hpp"
+#include "report/markdown.hpp"
 #include "run/control.hpp"
 
 using namespace backfill;
@@ -51,6 +52,8 @@ BACKFILL_FUNCTION(backfill_waive) {
 }
 
 BACKFILL_FUNCTION(backfill_diff) { return call.rows(diff(job_for_caller(call.text_argument(0)))); }
+
+BACKFILL_FUNCTION(backfill_report) { return call.text(report_backfill(call.text_argument(0), call.text_argument(1))); }
 
 // For the view backfill.jobs.
 BACKFILL_FUNCTION(backfill_pending_keys) {

@@ -78,3 +78,8 @@ CREATE FUNCTION backfill_diff(name text) RETURNS SETOF text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_diff';
 COMMENT ON FUNCTION backfill_diff(text) IS
   'What publishing would change in scope (after publish: has changed): rows added, removed, changed and unchanged, of each column how many values change, become null or are filled, and the first few changed rows before and after. Reads both versions as the owner in one snapshot; keys not drained yet are left out. Errors: 42704, 42501, 55000 nothing to compare yet, or a TRUNCATE not drained. Locks: ACCESS SHARE on both versions.';
+
+CREATE FUNCTION backfill_report(name text, format text DEFAULT 'markdown') RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_report';
+COMMENT ON FUNCTION backfill_report(text, text) IS
+  'Tells a backfill as it is now, at any stage, as a Markdown document: state, progress, chunks, failures with the statement to type, checks with their evidence, dependents, history, the way back. Arguments: the backfill, the format (markdown). Errors: 42704 unknown, 22023 unknown format, 0A000 html. Takes no locks on the tables.';
