@@ -45,9 +45,29 @@ CALL backfill_wait('report_tiers', '60 s');
 \set VERBOSITY default
 SELECT told('report_tiers');
 
+-- The culprit is put right; the chunk runs again.  Ready.
+UPDATE orders SET amount = 0 WHERE amount = 450;
+SELECT backfill_retry('report_tiers', 1) IS NOT NULL AS again;
+SET client_min_messages = error;
+CALL backfill_wait('report_tiers', '60 s');
+SET client_min_messages = warning;
+CREATE FUNCTION gist(name text) RETURNS SETOF text LANGUAGE sql AS $$
+  SELECT line FROM told(name) AS line
+  WHERE line ~ '^(#|\*\*(Current|Ended|Published)|\| chunk|.*%|SELECT|\| .*✅ pass)' OR line ~ '(undo|is kept|is gone|drops)'
+$$;
+SELECT gist('report_tiers');
+
+-- Published, rolled back, published again.
+SELECT backfill_publish('report_tiers') IS NOT NULL AS published;
+SELECT gist('report_tiers');
+SET client_min_messages = error;
+SELECT backfill_rollback('report_tiers') IS NOT NULL AS undone;
+SET client_min_messages = warning;
+SELECT line FROM gist('report_tiers') AS line WHERE line ~ 'Current|drops|publish';
+
 -- Cancelled: the record stays.
 SELECT backfill_cancel('report_tiers') IS NOT NULL AS cancelled;
-SELECT line FROM told('report_tiers') AS line WHERE line ~ '^(#|\*\*Current|\*\*Ended|. chunk|.*%)' OR line ~ 'undo';
+SELECT gist('report_tiers');
 
 -- Many chunks: the first, and how many are left out.
 SELECT count(*) > 0 AS planned FROM backfill_plan('report_days', 'orders', set => '{"amount": "amount + 1"}',
