@@ -27,11 +27,13 @@ struct Moment {
 // YYYY-MM-DD [HH:MM:SS[offset]]
 std::optional<Moment> parse_moment(std::string_view text) {
   if (text.size() < 10 || text[4] != '-' || text[7] != '-' || text.ends_with("BC")) return std::nullopt;
-  auto const year = whole_number(text.substr(0, 4)), month = whole_number(text.substr(5, 2)), day = whole_number(text.substr(8, 2));
+  auto const year = whole_number(text.substr(0, 4)), month = whole_number(text.substr(5, 2)),
+             day = whole_number(text.substr(8, 2));
   if (!year || !month || !day) return std::nullopt;
-  Moment moment{year_month_day(std::chrono::year(static_cast<int>(*year)), std::chrono::month(static_cast<unsigned>(*month)),
-                               std::chrono::day(static_cast<unsigned>(*day))),
-                ""};
+  Moment moment{
+      year_month_day(std::chrono::year(static_cast<int>(*year)), std::chrono::month(static_cast<unsigned>(*month)),
+                     std::chrono::day(static_cast<unsigned>(*day))),
+      ""};
   if (!moment.day.ok()) return std::nullopt;
   std::string_view const rest = text.substr(10);
   if (rest.empty()) return moment;
@@ -51,7 +53,8 @@ std::string year_text(const year_month_day &day) {
 }
 
 std::string day_text(const year_month_day &day) {
-  return year_text(day) + '-' + padded(static_cast<unsigned>(day.month())) + '-' + padded(static_cast<unsigned>(day.day()));
+  return year_text(day) + '-' + padded(static_cast<unsigned>(day.month())) + '-' +
+         padded(static_cast<unsigned>(day.day()));
 }
 
 std::string moment_text(const Moment &moment) {
@@ -60,13 +63,15 @@ std::string moment_text(const Moment &moment) {
 
 // Both at midnight.
 std::string days_text(const year_month_day &first, const year_month_day &stop) {
-  static constexpr const char *months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  static constexpr const char *months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                           "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   unsigned const month = static_cast<unsigned>(first.month());
   bool const from_first = first.day() == std::chrono::day(1);
   if (from_first && month == 1 && stop == first + std::chrono::years(1)) return year_text(first);
   if (from_first && month % 3 == 1 && stop == first + std::chrono::months(3))
     return "Q" + std::to_string((month + 2) / 3) + ' ' + year_text(first);
-  if (from_first && stop == first + std::chrono::months(1)) return std::string(months[month - 1]) + ' ' + year_text(first);
+  if (from_first && stop == first + std::chrono::months(1))
+    return std::string(months[month - 1]) + ' ' + year_text(first);
   year_month_day const last = sys_days(stop) - std::chrono::days(1);
   if (last == first) return day_text(first);
   return day_text(first) + " – " + day_text(last);
