@@ -25,19 +25,46 @@ std::optional<ActiveJob> first(const pg::Result &found) {
 }  // namespace
 
 int reserve_job_id() {
-  return pg::as_extension([] { return static_cast<int>(pg::query_integer("SELECT nextval(pg_get_serial_sequence('backfill.job', 'id'))")); });
+  return pg::as_extension([] {
+    return static_cast<int>(pg::query_integer("SELECT nextval(pg_get_serial_sequence('backfill.job', 'id'))"));
+  });
 }
 
 void insert_job(const Job &job) {
   std::string const planner = pg::role_name(pg::session_role());
   try {
     pg::as_extension([&] {
-      pg::execute(insert_sql, {job.id, job.name, job.strategy, to_json(job.spec.document), job.spec.description, job.spec.requested_by,
-                               job.spec.owner, job.spec.reason, job.spec.success_criteria, planner, job.target_schema, job.target_name,
-                               pg::Param::oid(job.live), job.home, pg::Param::oid(job.owner), pg::role_name(job.owner), job.shadow_name,
-                               job.archive_name, job.search_path, job.chunk_column, pg::Param::oid(job.chunk_type), job.start, job.stop,
-                               job.exclude, job.time_zone, job.key, job.fingerprint, job.parallelism, job.spec.retention,
-                               static_cast<long long>(job.rows_estimated), static_cast<long long>(job.bytes_estimated)});
+      pg::execute(insert_sql, {job.id,
+                               job.name,
+                               job.strategy,
+                               to_json(job.spec.document),
+                               job.spec.description,
+                               job.spec.requested_by,
+                               job.spec.owner,
+                               job.spec.reason,
+                               job.spec.success_criteria,
+                               planner,
+                               job.target_schema,
+                               job.target_name,
+                               pg::Param::oid(job.live),
+                               job.home,
+                               pg::Param::oid(job.owner),
+                               pg::role_name(job.owner),
+                               job.shadow_name,
+                               job.archive_name,
+                               job.search_path,
+                               job.chunk_column,
+                               pg::Param::oid(job.chunk_type),
+                               job.start,
+                               job.stop,
+                               job.exclude,
+                               job.time_zone,
+                               job.key,
+                               job.fingerprint,
+                               job.parallelism,
+                               job.spec.retention,
+                               static_cast<long long>(job.rows_estimated),
+                               static_cast<long long>(job.bytes_estimated)});
     });
   } catch (const Error &failure) {
     if (failure.sqlstate != "23505") throw;
@@ -48,15 +75,17 @@ void insert_job(const Job &job) {
 
 std::optional<ActiveJob> active_job_of_name(const std::string &name) {
   return pg::as_extension([&] {
-    return first(pg::execute("SELECT id, name, state FROM backfill.job WHERE name = $1 AND state NOT IN ('finished', 'cancelled')", {name}));
+    return first(pg::execute(
+        "SELECT id, name, state FROM backfill.job WHERE name = $1 AND state NOT IN ('finished', 'cancelled')", {name}));
   });
 }
 
 std::optional<ActiveJob> active_job_on(Oid table) {
   return pg::as_extension([&] {
-    return first(pg::execute("SELECT id, name, state FROM backfill.job WHERE $1 IN (live, shadow, archive)"
-                             " AND state NOT IN ('finished', 'cancelled') ORDER BY id DESC LIMIT 1",
-                             {pg::Param::oid(table)}));
+    return first(
+        pg::execute("SELECT id, name, state FROM backfill.job WHERE $1 IN (live, shadow, archive)"
+                    " AND state NOT IN ('finished', 'cancelled') ORDER BY id DESC LIMIT 1",
+                    {pg::Param::oid(table)}));
   });
 }
 

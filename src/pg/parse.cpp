@@ -142,8 +142,10 @@ bool lock_walker(Node *node, void *context) {
 struct Form {  // what a text must be
   const char *message, *hint;
 };
-constexpr Form one_select = {"it is not one SELECT", "Write exactly one SELECT statement, without INTO and FOR UPDATE."};
-constexpr Form one_expression = {"it is not one expression", "Write one SQL expression, such as would stand in a select list."};
+constexpr Form one_select = {"it is not one SELECT",
+                             "Write exactly one SELECT statement, without INTO and FOR UPDATE."};
+constexpr Form one_expression = {"it is not one expression",
+                                 "Write one SQL expression, such as would stand in a select list."};
 constexpr Form one_join = {"it is more than a join",
                            "Write only what stands between the table and WHERE, such as LEFT JOIN c USING (id)."};
 
@@ -216,7 +218,9 @@ RawFacts describe(const char *sql) {
   return facts;
 }
 
-SelectStmt *raw_select(const char *sql, const Form &form) { return castNode(SelectStmt, one_raw_select(sql, form)->stmt); }
+SelectStmt *raw_select(const char *sql, const Form &form) {
+  return castNode(SelectStmt, one_raw_select(sql, form)->stmt);
+}
 
 // Anything besides a list of targets and a FROM list.
 bool has_more_clauses(const SelectStmt *select) {
@@ -233,7 +237,8 @@ SelectFacts describe_select(const std::string &sql) {
   RawFacts const raw = call([&] { return describe(text); });
   SelectFacts facts;
   for (int i = 0; i < raw.count; i++)
-    facts.columns.push_back({raw.columns[i].name, raw.columns[i].type, raw.columns[i].type_name, raw.columns[i].volatile_value});
+    facts.columns.push_back(
+        {raw.columns[i].name, raw.columns[i].type, raw.columns[i].type_name, raw.columns[i].volatile_value});
   facts.functions.assign(raw.functions, raw.functions + raw.function_count);
   std::sort(facts.functions.begin(), facts.functions.end());
   facts.volatile_anywhere = raw.volatile_anywhere;

@@ -21,7 +21,7 @@ struct SelectColumn {
 
 struct SelectFacts {
   std::vector<SelectColumn> columns;
-  std::vector<Oid> functions;      // called anywhere in it, built-in ones left out; sorted
+  std::vector<Oid> functions;  // called anywhere in it, built-in ones left out; sorted
   bool volatile_anywhere = false;
 };
 

@@ -6,7 +6,20 @@ namespace backfill {
 
 namespace {
 
-enum Argument { name, target, set, query, chunk_column, start, stop, chunk_by, parallelism, preserve_existing, checks, options };
+enum Argument {
+  name,
+  target,
+  set,
+  query,
+  chunk_column,
+  start,
+  stop,
+  chunk_by,
+  parallelism,
+  preserve_existing,
+  checks,
+  options
+};
 
 void put_text(Node *section, const char *key, const pg::Call &call, Argument argument) {
   if (auto const text = call.optional_text(argument)) section->put(key, Node::of_string(*text));
@@ -40,7 +53,8 @@ Node document_of_arguments(const pg::Call &call) {
   put_section(&document, "transform", std::move(transform));
   put_section(&document, "strategy", std::move(strategy));
   put_json(&document, "checks", call, checks);
-  if (auto const fragment = call.optional_text(options)) document = overlay(std::move(document), unwrap_spec(parse_document(*fragment)));
+  if (auto const fragment = call.optional_text(options))
+    document = overlay(std::move(document), unwrap_spec(parse_document(*fragment)));
   return document;
 }
 

@@ -16,8 +16,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/sql_text.hpp"
 #include "core/spec_keys.hpp"
+#include "core/sql_text.hpp"
 #include "core/units.hpp"
 #include "pg/role.hpp"
 #include "plan/transform_check.hpp"
@@ -26,15 +26,17 @@ namespace backfill {
 
 namespace {
 
-constexpr Oid int8_type = 20, int2_type = 21, int4_type = 23, date_type = 1082, timestamp_type = 1114, timestamptz_type = 1184;
+constexpr Oid int8_type = 20, int2_type = 21, int4_type = 23, date_type = 1082, timestamp_type = 1114,
+              timestamptz_type = 1184;
 
 constexpr struct Unit {
   const char *word;
   double seconds;  // the shortest there is
   const char *step;
 } calendar_units[] = {
-    {"year", 365 * 86400.0, "1 year"}, {"quarter", 90 * 86400.0 - 3600, "3 months"}, {"month", 28 * 86400.0 - 3600, "1 month"},
-    {"week", 7 * 86400.0 - 3600, "7 days"}, {"day", 86400.0 - 3600, "1 day"}, {"hour", 3600, "1 hour"},
+    {"year", 365 * 86400.0, "1 year"},         {"quarter", 90 * 86400.0 - 3600, "3 months"},
+    {"month", 28 * 86400.0 - 3600, "1 month"}, {"week", 7 * 86400.0 - 3600, "7 days"},
+    {"day", 86400.0 - 3600, "1 day"},          {"hour", 3600, "1 hour"},
 };
 
 // The type's name without a modifier, for casts.
@@ -59,8 +61,10 @@ std::string ordinal_sql(Oid type, const std::string &value) {
 
 // The first instant at which clocks in the session's zone show at least `local`.
 std::string local_begin(const std::string &local) {
-  return "(SELECT CASE WHEN (c.at - interval '1 hour')::timestamp >= c.local THEN c.at - interval '1 hour' ELSE c.at END"
-         " FROM (SELECT l.local, l.local::timestamptz AS at FROM (SELECT (" + local + ")::timestamp AS local) l) c)";
+  return "(SELECT CASE WHEN (c.at - interval '1 hour')::timestamp >= c.local THEN c.at - interval '1 hour' ELSE c.at "
+         "END"
+         " FROM (SELECT l.local, l.local::timestamptz AS at FROM (SELECT (" +
+         local + ")::timestamp AS local) l) c)";
 }
 
 std::string from_local(Oid type, const std::string &local) {
@@ -77,10 +81,12 @@ auto in_zone(const std::string &zone, Fn fn) {
 
 Error unknown_zone(const std::string &zone) {
   std::vector<std::string> names;
-  for (const pg::Row &row : pg::execute("SELECT name FROM pg_catalog.pg_timezone_names")) names.push_back(row.text("name"));
+  for (const pg::Row &row : pg::execute("SELECT name FROM pg_catalog.pg_timezone_names"))
+    names.push_back(row.text("name"));
   std::string const near = nearest_word(zone, names);
-  return Error(sqlstate::invalid_parameter_value, "time zone \"" + zone + "\" is not known", "It is named by scope.time_zone.",
-               near.empty() ? "List the names with: SELECT name FROM pg_timezone_names;" : "Did you mean \"" + near + "\"?");
+  return Error(
+      sqlstate::invalid_parameter_value, "time zone \"" + zone + "\" is not known", "It is named by scope.time_zone.",
+      near.empty() ? "List the names with: SELECT name FROM pg_timezone_names;" : "Did you mean \"" + near + "\"?");
 }
 
 // The zone may not be known, and then no SQL runs before the error is on its way: hence the two steps.
@@ -104,12 +110,13 @@ struct Typed {
 Typed typed_value(const Column &column, const std::string &value, const std::string &path) {
   std::string const type = base_type(column.type_oid);
   try {
-    pg::Result const found =
-        pg::execute("SELECT v::text AS text, " + ordinal_sql(column.type_oid, "v") + "::text AS ordinal FROM (SELECT $1::" + type + " AS v) x",
-                    {value});
+    pg::Result const found = pg::execute("SELECT v::text AS text, " + ordinal_sql(column.type_oid, "v") +
+                                             "::text AS ordinal FROM (SELECT $1::" + type + " AS v) x",
+                                         {value});
     return {found[0].text("text"), found[0].number("ordinal")};
   } catch (const Error &failure) {
-    throw Error(failure.sqlstate, path + " is not a value of type " + type, std::string("The server says: ") + failure.what() + ".",
+    throw Error(failure.sqlstate, path + " is not a value of type " + type,
+                std::string("The server says: ") + failure.what() + ".",
                 "The chunk column \"" + column.name + "\" is of that type; write the value as the column shows it.");
   }
 }
@@ -117,22 +124,23 @@ Typed typed_value(const Column &column, const std::string &value, const std::str
 Typed finite_value(const Column &column, const std::string &value, const std::string &path) {
   Typed const typed = typed_value(column, value, path);
   if (!std::isfinite(typed.ordinal))
-    throw Error(sqlstate::invalid_parameter_value, path + " must be finite", "Chunks need a beginning and an end.",
-                "Give a date, a timestamp or a key; rows with infinite values are out of scope and copied as they are.");
+    throw Error(
+        sqlstate::invalid_parameter_value, path + " must be finite", "Chunks need a beginning and an end.",
+        "Give a date, a timestamp or a key; rows with infinite values are out of scope and copied as they are.");
   return typed;
 }
 
 // How the scope is divided: marks are start + n * step, or calendar units.
 struct Division {
-  std::string by;          // as told to people
-  std::string mark;        // SQL over n (1, 2, …), start and stop ($1, $2, typed): where the nth unit begins
-  double shortest = 0;     // of a unit, as an ordinal
-  bool units = true;       // false: the scope is one piece (blocks)
+  std::string by;       // as told to people
+  std::string mark;     // SQL over n (1, 2, …), start and stop ($1, $2, typed): where the nth unit begins
+  double shortest = 0;  // of a unit, as an ordinal
+  bool units = true;    // false: the scope is one piece (blocks)
 };
 
 Error bad_width(const std::string &text, const std::string &detail, const std::string &hint) {
-  return Error(sqlstate::invalid_parameter_value, "strategy.chunk_by \"" + text + "\" does not go with the chunk column", detail,
-               hint);
+  return Error(sqlstate::invalid_parameter_value,
+               "strategy.chunk_by \"" + text + "\" does not go with the chunk column", detail, hint);
 }
 
 Division by_width(const FrozenScope &scope, const std::string &text) {
@@ -148,9 +156,9 @@ Division by_unit(const FrozenScope &scope, const Unit &unit) {
   Oid const type = scope.column->type_oid;
   std::string const word = unit.word, step = std::string("interval '") + unit.step + "'";
   if (word == "hour" && type == date_type)
-    throw bad_width("hour", "Column \"" + scope.column->name + "\" is of type date, which has no hours.", "Chunk by day or longer.");
-  if (word == "hour")
-    return {word, "(date_trunc('hour', s.start) + n * " + step + ")", unit.seconds, true};
+    throw bad_width("hour", "Column \"" + scope.column->name + "\" is of type date, which has no hours.",
+                    "Chunk by day or longer.");
+  if (word == "hour") return {word, "(date_trunc('hour', s.start) + n * " + step + ")", unit.seconds, true};
   std::string const first = "date_trunc('" + word + "', s.start::timestamp)";
   return {word, from_local(type, first + " + n * " + step), unit.seconds, true};
 }
@@ -163,7 +171,8 @@ Division by_interval(const FrozenScope &scope, const std::string &text) {
   try {
     facts = pg::execute(
         "SELECT (extract(year FROM i) * 12 + extract(month FROM i))::text AS months, extract(day FROM i)::text AS days,"
-        " (extract(hour FROM i) * 3600 + extract(minute FROM i) * 60 + extract(second FROM i))::float8::text AS seconds,"
+        " (extract(hour FROM i) * 3600 + extract(minute FROM i) * 60 + extract(second FROM i))::float8::text AS "
+        "seconds,"
         " i::text AS text FROM (SELECT $1::interval AS i) x",
         {text});
   } catch (const Error &failure) {
@@ -176,11 +185,13 @@ Division by_interval(const FrozenScope &scope, const std::string &text) {
     throw bad_width(text, "An interval of chunks must be positive in each of its parts.", hint);
   if (parse_number(text)) throw bad_width(text, "A bare number is not an interval.", hint);
   if (type == date_type && seconds != 0)
-    throw bad_width(text, "Column \"" + scope.column->name + "\" is of type date; the interval has hours.", "Use whole days.");
+    throw bad_width(text, "Column \"" + scope.column->name + "\" is of type date; the interval has hours.",
+                    "Use whole days.");
   std::string const step = "n * interval " + quote_literal(row.text("text"));
   bool const clock = months == 0 && days == 0;
   return {row.text("text"),
-          clock || type != timestamptz_type ? "(s.start + " + step + ")::" + base_type(type) : from_local(type, "s.start::timestamp + " + step),
+          clock || type != timestamptz_type ? "(s.start + " + step + ")::" + base_type(type)
+                                            : from_local(type, "s.start::timestamp + " + step),
           shortest, true};
 }
 
@@ -235,9 +246,12 @@ struct ExcludedItems {
 bool is_bare_date(const std::string &text) {
   int digits = 0, dashes = 0;
   for (char c : text) {
-    if (c >= '0' && c <= '9') digits++;
-    else if (c == '-') dashes++;
-    else return false;
+    if (c >= '0' && c <= '9')
+      digits++;
+    else if (c == '-')
+      dashes++;
+    else
+      return false;
   }
   return dashes == 2 && digits >= 6;
 }
@@ -251,21 +265,23 @@ ExcludedItems read_excluded(const FrozenScope &scope, const Spec &spec, bool has
     Typed const value = finite_value(*scope.column, text, path);
     if (value.ordinal < scope.start_ordinal - (scope.calendar() ? 86400 : 0) || value.ordinal >= scope.stop_ordinal)
       throw Error(sqlstate::invalid_parameter_value, path + " lies outside of the scope",
-                  "\"" + text + "\" is not in [" + *scope.start + ", " + *scope.stop + ").", "Remove it, or correct it.");
+                  "\"" + text + "\" is not in [" + *scope.start + ", " + *scope.stop + ").",
+                  "Remove it, or correct it.");
     if (is_integer(type)) {
       items.lo.push_back(value.text);
       items.hi.push_back(pg::query_value("SELECT ($1::numeric + 1)::text", {value.text}));
     } else if (type == date_type || is_bare_date(text)) {
-      pg::Result const day = pg::execute("SELECT " + from_local(type, "d") + "::text AS lo, " +
-                                             from_local(type, "d + interval '1 day'") +
-                                             "::text AS hi FROM (SELECT $1::date::timestamp AS d) x",
-                                         {text});
+      pg::Result const day =
+          pg::execute("SELECT " + from_local(type, "d") + "::text AS lo, " + from_local(type, "d + interval '1 day'") +
+                          "::text AS hi FROM (SELECT $1::date::timestamp AS d) x",
+                      {text});
       items.lo.push_back(day[0].get("lo"));
       items.hi.push_back(day[0].get("hi"));
     } else if (has_units) {
       items.at.push_back(value.text);
     } else {
-      throw Error(sqlstate::invalid_parameter_value, path + " names a time, but chunks of blocks have no unit to leave out",
+      throw Error(sqlstate::invalid_parameter_value,
+                  path + " names a time, but chunks of blocks have no unit to leave out",
                   "A time stands for the unit of chunk_by that contains it.", "Give a date, or another chunk_by.");
     }
   }
@@ -293,37 +309,49 @@ Pieces cut_scope(const FrozenScope &scope, const Spec &spec, const Division &div
   ExcludedItems const items = read_excluded(scope, spec, division.units);
 
   std::string const with =
-      "WITH s AS (SELECT $1::" + T + " AS start, $2::" + T + " AS stop),"
-      "  mark AS MATERIALIZED (SELECT m.p FROM s, generate_series(1, $3::bigint) n, LATERAL (SELECT " + division.mark +
-      "::" + T + " AS p) m WHERE m.p > s.start AND m.p < s.stop),"
+      "WITH s AS (SELECT $1::" + T + " AS start, $2::" + T +
+      " AS stop),"
+      "  mark AS MATERIALIZED (SELECT m.p FROM s, generate_series(1, $3::bigint) n, LATERAL (SELECT " +
+      division.mark + "::" + T +
+      " AS p) m WHERE m.p > s.start AND m.p < s.stop),"
       "  point AS (SELECT p FROM mark UNION SELECT start FROM s UNION SELECT stop FROM s),"
       "  unit AS (SELECT p AS lo, lead(p) OVER (ORDER BY p) AS hi FROM point),"
-      "  item AS (SELECT l::" + T + " AS lo, h::" + T + " AS hi FROM unnest($4::text[], $5::text[]) AS x(l, h)"
+      "  item AS (SELECT l::" +
+      T + " AS lo, h::" + T +
+      " AS hi FROM unnest($4::text[], $5::text[]) AS x(l, h)"
       "           UNION ALL SELECT u.lo, u.hi FROM unit u, unnest($6::text[]) AS a(t)"
-      "           WHERE u.lo <= a.t::" + T + " AND a.t::" + T + " < u.hi),"
+      "           WHERE u.lo <= a.t::" +
+      T + " AND a.t::" + T +
+      " < u.hi),"
       "  cut AS (SELECT greatest(i.lo, s.start) AS lo, least(i.hi, s.stop) AS hi FROM item i, s"
-      "           WHERE i.lo < s.stop AND i.hi > s.start)," + merged_sql;
-  std::vector<pg::Param> const params = {*scope.start, *scope.stop, static_cast<long>(steps), items.lo, items.hi, items.at};
-  pg::Result const kept = pg::execute(
-      with + ", edge AS (SELECT p FROM point UNION SELECT lo FROM merged UNION SELECT hi FROM merged),"
-             " piece AS (SELECT p AS lo, lead(p) OVER (ORDER BY p) AS hi FROM edge)"
-             " SELECT lo::text AS lo, hi::text AS hi, " + ordinal_sql(type, "lo") + "::text AS lo_ordinal, " +
-          ordinal_sql(type, "hi") + "::text AS hi_ordinal FROM piece"
-          " WHERE hi IS NOT NULL AND NOT EXISTS (SELECT FROM merged m WHERE m.lo <= piece.lo AND piece.hi <= m.hi) ORDER BY piece.lo",
-      params);
+      "           WHERE i.lo < s.stop AND i.hi > s.start)," +
+      merged_sql;
+  std::vector<pg::Param> const params = {*scope.start, *scope.stop, static_cast<long>(steps),
+                                         items.lo,     items.hi,    items.at};
+  pg::Result const kept =
+      pg::execute(with +
+                      ", edge AS (SELECT p FROM point UNION SELECT lo FROM merged UNION SELECT hi FROM merged),"
+                      " piece AS (SELECT p AS lo, lead(p) OVER (ORDER BY p) AS hi FROM edge)"
+                      " SELECT lo::text AS lo, hi::text AS hi, " +
+                      ordinal_sql(type, "lo") + "::text AS lo_ordinal, " + ordinal_sql(type, "hi") +
+                      "::text AS hi_ordinal FROM piece"
+                      " WHERE hi IS NOT NULL AND NOT EXISTS (SELECT FROM merged m WHERE m.lo <= piece.lo AND piece.hi "
+                      "<= m.hi) ORDER BY piece.lo",
+                  params);
   if (kept.size() > static_cast<std::size_t>(chunk_limit)) throw too_many(division.by);
 
   Pieces out;
   for (const pg::Row &row : kept)
     out.pieces.push_back({row.text("lo"), row.text("hi"), row.number("lo_ordinal"), row.number("hi_ordinal")});
   if (!spec.scope.exclude.empty())
-    for (const pg::Row &row : pg::execute(with + " SELECT lo::text AS lo, hi::text AS hi FROM merged m ORDER BY m.lo", params)) {
+    for (const pg::Row &row :
+         pg::execute(with + " SELECT lo::text AS lo, hi::text AS hi FROM merged m ORDER BY m.lo", params)) {
       out.exclude.push_back(row.text("lo"));
       out.exclude.push_back(row.text("hi"));
     }
   if (out.pieces.empty())
-    throw Error(sqlstate::invalid_parameter_value, "nothing is left of the scope", "Everything from start to stop is excluded.",
-                "Exclude less.");
+    throw Error(sqlstate::invalid_parameter_value, "nothing is left of the scope",
+                "Everything from start to stop is excluded.", "Exclude less.");
   return out;
 }
 
@@ -350,17 +378,22 @@ void split_pieces(std::vector<Piece> &pieces, Oid type, std::int64_t size, const
   if (total == static_cast<double>(pieces.size())) return;
   if (total > chunk_limit) throw too_many(by + ", in parts of " + format_count(size) + " rows");
   std::string const T = is_integer(type) ? "numeric" : base_type(type);
-  std::string const step = type == date_type     ? "x.lo::date + ((x.hi::date - x.lo::date)::bigint * i / x.n)::int"
-                           : is_integer(type)    ? "x.lo::numeric + div((x.hi::numeric - x.lo::numeric) * i, x.n)"
-                                                 : "x.lo::" + T + " + make_interval(secs => floor(extract(epoch FROM x.hi::" + T +
-                                                       " - x.lo::" + T + ")::float8 * i / x.n))";
-  pg::Result const found = pg::execute(
-      "SELECT lo::text AS lo, hi::text AS hi, piece, " + ordinal_sql(type, "lo") + "::text AS lo_ordinal, " +
-          ordinal_sql(type, "hi") + "::text AS hi_ordinal FROM (SELECT piece, p AS lo, lead(p, 1, stop) OVER (PARTITION BY piece ORDER BY p) AS hi"
-          " FROM (SELECT DISTINCT x.piece, x.hi::" + T + " AS stop, (" + step + ")::" + T + " AS p"
-          " FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS x(lo, hi, n, piece), generate_series(0, x.n - 1) i) d) q"
-          " ORDER BY piece, q.lo",
-      {lo, hi, parts});
+  std::string const step = type == date_type ? "x.lo::date + ((x.hi::date - x.lo::date)::bigint * i / x.n)::int"
+                           : is_integer(type)
+                               ? "x.lo::numeric + div((x.hi::numeric - x.lo::numeric) * i, x.n)"
+                               : "x.lo::" + T + " + make_interval(secs => floor(extract(epoch FROM x.hi::" + T +
+                                     " - x.lo::" + T + ")::float8 * i / x.n))";
+  pg::Result const found = pg::execute("SELECT lo::text AS lo, hi::text AS hi, piece, " + ordinal_sql(type, "lo") +
+                                           "::text AS lo_ordinal, " + ordinal_sql(type, "hi") +
+                                           "::text AS hi_ordinal FROM (SELECT piece, p AS lo, lead(p, 1, stop) OVER "
+                                           "(PARTITION BY piece ORDER BY p) AS hi"
+                                           " FROM (SELECT DISTINCT x.piece, x.hi::" +
+                                           T + " AS stop, (" + step + ")::" + T +
+                                           " AS p"
+                                           " FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS "
+                                           "x(lo, hi, n, piece), generate_series(0, x.n - 1) i) d) q"
+                                           " ORDER BY piece, q.lo",
+                                       {lo, hi, parts});
   std::vector<Piece> split;
   for (const pg::Row &row : found)
     split.push_back({row.text("lo"), row.text("hi"), row.number("lo_ordinal"), row.number("hi_ordinal")});
@@ -387,9 +420,11 @@ void add_blocks(ChunkPlan *plan, const Target &target, bool whole, double rows) 
 
 void require_query_scope(const FrozenScope &scope, const Spec &spec) {
   if (!spec.transform.is_query()) return;
-  std::string const hint = "Give scope.column, scope.start and scope.stop, and chunk by a unit or width; or use transform.set.";
+  std::string const hint =
+      "Give scope.column, scope.start and scope.stop, and chunk by a unit or width; or use transform.set.";
   if (!scope.bounded())
-    throw Error(sqlstate::invalid_parameter_value, "a query needs a scope", "It is run chunk by chunk, each a range of the chunk column.", hint);
+    throw Error(sqlstate::invalid_parameter_value, "a query needs a scope",
+                "It is run chunk by chunk, each a range of the chunk column.", hint);
   if (spec.strategy.chunk_by == "blocks")
     throw Error(sqlstate::invalid_parameter_value, "a query cannot be chunked by blocks",
                 "What a query yields is not bound to the blocks of the table.", hint);
@@ -400,11 +435,14 @@ void require_grain(const FrozenScope &scope, const Spec &spec) {
   if (!spec.strategy.grain) return;
   FrozenScope probe = scope;
   try {
-    if (scope.column && is_integer(scope.column->type_oid)) (void)by_width(probe, *spec.strategy.grain);
-    else if (scope.column) (void)by_interval(probe, *spec.strategy.grain);
+    if (scope.column && is_integer(scope.column->type_oid))
+      (void)by_width(probe, *spec.strategy.grain);
+    else if (scope.column)
+      (void)by_interval(probe, *spec.strategy.grain);
   } catch (const Error &failure) {
-    throw Error(sqlstate::invalid_parameter_value, "strategy.grain \"" + *spec.strategy.grain + "\" does not go with the chunk column",
-                failure.detail, "Write an interval such as 1 day, or a number of keys.");
+    throw Error(sqlstate::invalid_parameter_value,
+                "strategy.grain \"" + *spec.strategy.grain + "\" does not go with the chunk column", failure.detail,
+                "Write an interval such as 1 day, or a number of keys.");
   }
 }
 
@@ -420,15 +458,18 @@ FrozenScope freeze_scope(const Target &target, const Spec &spec) {
   scope.column = require_column(target, spec.scope.column, "scope.column");
   if (base_type(scope.column->type_oid)[0] == '\0')
     throw Error(sqlstate::datatype_mismatch, "column \"" + scope.column->name + "\" cannot be a chunk column",
-                "It is of type " + scope.column->type + "; a chunk column is a date, timestamp, timestamptz, smallint, integer or bigint.",
-                "Name another column in scope.column, or take the whole table: strategy: {chunk_by: blocks}, without start and stop.");
+                "It is of type " + scope.column->type +
+                    "; a chunk column is a date, timestamp, timestamptz, smallint, integer or bigint.",
+                "Name another column in scope.column, or take the whole table: strategy: {chunk_by: blocks}, without "
+                "start and stop.");
   if (!spec.scope.start || !spec.scope.stop) return scope;
   in_zone(scope.time_zone, [&] {
     Typed const start = finite_value(*scope.column, *spec.scope.start, "scope.start");
     Typed const stop = finite_value(*scope.column, *spec.scope.stop, "scope.stop");
     if (start.ordinal >= stop.ordinal)
       throw Error(sqlstate::invalid_parameter_value, "scope.start is not before scope.stop",
-                  "The scope is half-open: [" + start.text + ", " + stop.text + ").", "Give a stop that is later than start.");
+                  "The scope is half-open: [" + start.text + ", " + stop.text + ").",
+                  "Give a stop that is later than start.");
     scope.start = start.text;
     scope.stop = stop.text;
     scope.start_ordinal = start.ordinal;
@@ -447,8 +488,9 @@ ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec
     return plan;
   }
   ColumnHistogram const histogram = read_histogram(target, *scope.column, scope.time_zone);
-  double const span_rows = histogram.empty() ? target.rows
-                                             : target.rows * fraction_between(histogram, scope.start_ordinal, scope.stop_ordinal);
+  double const span_rows = histogram.empty()
+                               ? target.rows
+                               : target.rows * fraction_between(histogram, scope.start_ordinal, scope.stop_ordinal);
   plan.chosen = spec.strategy.chunk_by.empty();
   std::string const wanted = plan.chosen ? choose_division(scope, span_rows) : spec.strategy.chunk_by;
   Pieces cut = in_zone(scope.time_zone, [&] {
@@ -467,7 +509,8 @@ ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec
   for (const Piece &piece : cut.pieces) plan.rows_in_scope += piece.rows;
   plan.rows_verbatim = std::max(0.0, target.rows - plan.rows_in_scope);
   if (histogram.empty() && target.rows > 0)
-    plan.warnings.push_back("Column \"" + scope.column->name + "\" has no statistics: rows of chunks are a guess. ANALYZE " + target.label() + " first.");
+    plan.warnings.push_back("Column \"" + scope.column->name +
+                            "\" has no statistics: rows of chunks are a guess. ANALYZE " + target.label() + " first.");
 
   bool const indexed = has_leading_index(target, scope.column->name);
   bool const needs_ranges = spec.transform.is_query() || depends_on_chunk(spec.transform);
@@ -482,7 +525,8 @@ ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec
   }
   if (!indexed)
     plan.warnings.push_back("No index begins with \"" + scope.column->name + "\": each of the " +
-                            format_count(static_cast<std::int64_t>(cut.pieces.size())) + " chunks may scan the whole table. Create one first.");
+                            format_count(static_cast<std::int64_t>(cut.pieces.size())) +
+                            " chunks may scan the whole table. Create one first.");
   for (const Piece &piece : cut.pieces) plan.chunks.push_back({false, piece.lo, piece.hi, false, piece.rows});
   if (spec.strategy.newest_first) std::reverse(plan.chunks.begin(), plan.chunks.end());
   plan.ranges = static_cast<int>(plan.chunks.size());

@@ -15,27 +15,27 @@ inline constexpr int chunk_limit = 100000;
 
 // The scope with its boundaries as typed values; canonical text in the scope's time zone.
 struct FrozenScope {
-  std::optional<Column> column;           // none: the whole table
+  std::optional<Column> column;  // none: the whole table
   std::optional<std::string> start, stop;
   double start_ordinal = 0, stop_ordinal = 0;  // seconds of the epoch, or the key itself
   std::string time_zone;
   bool bounded() const { return start.has_value(); }
-  bool calendar() const;                  // date, timestamp, timestamptz
+  bool calendar() const;  // date, timestamp, timestamptz
 };
 
 struct Chunk {
-  bool blocks = false;   // else a range
+  bool blocks = false;  // else a range
   std::string lo;
   std::optional<std::string> hi;  // blocks: nullopt is the open end
-  bool whole = false;    // blocks: rows in scope pass through the transform as well
+  bool whole = false;             // blocks: rows in scope pass through the transform as well
   double rows = 0;
 };
 
 struct ChunkPlan {
-  std::vector<Chunk> chunks;          // in the order of work
-  std::vector<std::string> exclude;   // pairs lo, hi: merged, ascending, within the scope
-  std::string by;                     // "month", "6 hours", "100000 keys", "blocks"
-  bool chosen = false;                // `by` was our choice
+  std::vector<Chunk> chunks;         // in the order of work
+  std::vector<std::string> exclude;  // pairs lo, hi: merged, ascending, within the scope
+  std::string by;                    // "month", "6 hours", "100000 keys", "blocks"
+  bool chosen = false;               // `by` was our choice
   int ranges = 0;
   double rows_in_scope = 0, rows_verbatim = 0;
   std::vector<std::string> warnings;  // sentences

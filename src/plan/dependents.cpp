@@ -159,7 +159,8 @@ std::string remedy(const std::vector<Dependent> &blockers) {
     return "Take the table out of the publication for the time of the backfill, and add it again after the publish.";
   if (kinds.size() == 1 && *kinds.begin() == "materialized view")
     return "Drop the materialized view and create it anew after the publish, or let it read through a plain view.";
-  return "Drop them for the time of the backfill and create them anew after the publish, or recompute the table another way.";
+  return "Drop them for the time of the backfill and create them anew after the publish, or recompute the table "
+         "another way.";
 }
 
 }  // namespace
@@ -169,8 +170,8 @@ std::vector<Dependent> inventory(Oid live) {
     pg::Result const found = pg::execute(inventory_sql, {pg::Param::oid(live)});
     std::vector<Dependent> dependents;
     for (const pg::Row &row : found)
-      dependents.push_back({row.text("object"), row.text("kind"), row.text("fate"), row.text("detail"), row.oid("classid"),
-                            row.oid("objid")});
+      dependents.push_back({row.text("object"), row.text("kind"), row.text("fate"), row.text("detail"),
+                            row.oid("classid"), row.oid("objid")});
     std::sort(dependents.begin(), dependents.end(), [](const Dependent &a, const Dependent &b) {
       return std::tie(a.fate, a.kind, a.object) < std::tie(b.fate, b.kind, b.object);
     });
@@ -184,7 +185,8 @@ void require_movable(const std::string &table, const std::vector<Dependent> &dep
     if (dependent.fate == "blocks") blockers.push_back(dependent);
   if (blockers.empty()) return;
   std::string detail;
-  for (const Dependent &blocker : blockers) detail += (detail.empty() ? "" : "\n") + blocker.kind + " " + blocker.object;
+  for (const Dependent &blocker : blockers)
+    detail += (detail.empty() ? "" : "\n") + blocker.kind + " " + blocker.object;
   throw Error(sqlstate::dependent_objects_still_exist,
               "table \"" + table + "\" has " + std::to_string(blockers.size()) +
                   (blockers.size() == 1 ? " dependent that cannot be moved" : " dependents that cannot be moved"),
@@ -206,7 +208,8 @@ void store_dependents(int job, const std::vector<Dependent> &dependents) {
     pg::execute(
         "INSERT INTO backfill.dependent (job_id, id, object, kind, fate, detail, classid, objid)"
         " SELECT $1, n, object, kind, fate, nullif(detail, ''), classid, objid"
-        " FROM unnest($2, $3, $4, $5, $6::oid[], $7::oid[]) WITH ORDINALITY AS t(object, kind, fate, detail, classid, objid, n)",
+        " FROM unnest($2, $3, $4, $5, $6::oid[], $7::oid[]) WITH ORDINALITY AS t(object, kind, fate, detail, classid, "
+        "objid, n)",
         {job, object, kind, fate, detail, classid, objid});
   });
 }

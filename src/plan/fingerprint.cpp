@@ -38,9 +38,10 @@ std::string take_fingerprint(Oid live, const Spec &spec, const std::vector<Oid> 
     pg::Result const shape = pg::execute(shape_sql, {pg::Param::oid(live), to_json(spec.document)});
     std::string fingerprint = shape.empty() ? "gone" : shape.values[0][0].value_or("gone");
     for (Oid function : functions) {
-      auto const body = pg::query_value("SELECT max(md5(concat_ws(' ', prosrc, probin, pg_get_function_sqlbody(oid), proconfig::text)))"
-                                        " FROM pg_proc WHERE oid = $1",
-                                        {pg::Param::oid(function)});
+      auto const body = pg::query_value(
+          "SELECT max(md5(concat_ws(' ', prosrc, probin, pg_get_function_sqlbody(oid), proconfig::text)))"
+          " FROM pg_proc WHERE oid = $1",
+          {pg::Param::oid(function)});
       fingerprint += " " + std::to_string(function) + ":" + body.value_or("gone");
     }
     return fingerprint;

@@ -31,7 +31,8 @@ namespace {
 void require_strategy(const Spec &spec) {
   if (spec.strategy.type == "auto" || spec.strategy.type == "swap") return;
   throw Error(sqlstate::feature_not_supported, "strategy \"" + spec.strategy.type + "\" is not part of this version",
-              "A backfill of this version builds the whole table anew and swaps it in.", "Say strategy: {type: swap}, or leave it out.");
+              "A backfill of this version builds the whole table anew and swaps it in.",
+              "Say strategy: {type: swap}, or leave it out.");
 }
 
 void require_free_name(const Spec &spec) {
@@ -39,15 +40,17 @@ void require_free_name(const Spec &spec) {
   if (!active) return;
   throw Error(sqlstate::duplicate_object, "backfill \"" + spec.name + "\" already exists",
               "It is " + active->state + ", job " + std::to_string(active->id) + ".",
-              "Take another name, or end it first: " + command_for(spec.name, active->state == "published" ? Action::finish : Action::cancel));
+              "Take another name, or end it first: " +
+                  command_for(spec.name, active->state == "published" ? Action::finish : Action::cancel));
 }
 
 void require_free_table(const Target &target) {
   auto const active = active_job_on(target.oid);
   if (!active) return;
-  throw Error(sqlstate::object_in_use, "table \"" + target.label() + "\" is in use by backfill \"" + active->name + "\"",
-              "That backfill is " + active->state + "; two at a time on one table would undo each other.",
-              "End it first: " + command_for(active->name, active->state == "published" ? Action::finish : Action::cancel));
+  throw Error(
+      sqlstate::object_in_use, "table \"" + target.label() + "\" is in use by backfill \"" + active->name + "\"",
+      "That backfill is " + active->state + "; two at a time on one table would undo each other.",
+      "End it first: " + command_for(active->name, active->state == "published" ? Action::finish : Action::cancel));
 }
 
 // The schemas that names in the spec mean, frozen; temporary ones last, so that none can step in front.
@@ -61,12 +64,14 @@ std::string frozen_search_path() {
 void require_free_names(const Job &job) {
   for (const std::string &name : {job.shadow_name, job.archive_name}) {
     bool const taken = pg::as_extension([&] {
-      return pg::query_boolean("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-                               " WHERE n.nspname = $1::name AND c.relname = $2::name)",
-                               {job.target_schema, name});
+      return pg::query_boolean(
+          "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+          " WHERE n.nspname = $1::name AND c.relname = $2::name)",
+          {job.target_schema, name});
     });
     if (taken)
-      throw Error(sqlstate::duplicate_table, "relation \"" + name + "\" already exists", "The backfill needs that name in schema \"" + job.target_schema + "\".",
+      throw Error(sqlstate::duplicate_table, "relation \"" + name + "\" already exists",
+                  "The backfill needs that name in schema \"" + job.target_schema + "\".",
                   "Rename or drop that relation, then plan again.");
   }
 }
@@ -75,17 +80,20 @@ void require_interval(const std::string &retention) {
   try {
     if (pg::query_boolean("SELECT $1::pg_catalog.interval >= '0'::pg_catalog.interval", {retention})) return;
   } catch (const Error &) {
-    throw Error(sqlstate::invalid_parameter_value, "retention \"" + retention + "\" is not an interval", "It says how long the replaced version is kept.",
-                "Write it as 14 days.");
+    throw Error(sqlstate::invalid_parameter_value, "retention \"" + retention + "\" is not an interval",
+                "It says how long the replaced version is kept.", "Write it as 14 days.");
   }
-  throw Error(sqlstate::invalid_parameter_value, "retention must not be negative", "It says how long the replaced version is kept.", "Write it as 14 days.");
+  throw Error(sqlstate::invalid_parameter_value, "retention must not be negative",
+              "It says how long the replaced version is kept.", "Write it as 14 days.");
 }
 
 // A value made from its chunk needs chunks of ranges.
 void require_ranges(const ChunkPlan &chunks, const Spec &spec) {
   if (chunks.ranges > 0 || !depends_on_chunk(spec.transform)) return;
-  throw Error(sqlstate::invalid_parameter_value, "the transform uses :chunk, :chunk_start or :chunk_stop, but chunks are blocks",
-              "A block holds rows of many ranges.", "Give scope.start and scope.stop, a unit in strategy.chunk_by, or leave the placeholder out.");
+  throw Error(sqlstate::invalid_parameter_value,
+              "the transform uses :chunk, :chunk_start or :chunk_stop, but chunks are blocks",
+              "A block holds rows of many ranges.",
+              "Give scope.start and scope.stop, a unit in strategy.chunk_by, or leave the placeholder out.");
 }
 
 Job make_job(const Spec &spec, const Target &target, const FrozenScope &scope, const ChunkPlan &chunks) {
@@ -114,7 +122,8 @@ Job make_job(const Spec &spec, const Target &target, const FrozenScope &scope, c
   return job;
 }
 
-Step make_step(int stage, const char *phase, const char *kind, const std::string &title, const std::string &params = "{}") {
+Step make_step(int stage, const char *phase, const char *kind, const std::string &title,
+               const std::string &params = "{}") {
   Step step;
   step.stage = stage;
   step.phase = phase;
@@ -128,7 +137,8 @@ void add_chunk_steps(std::vector<Step> &steps, const ChunkPlan &chunks) {
   int number = 0;
   for (const Chunk &chunk : chunks.chunks) {
     std::string const until = chunk.hi ? " until before " + *chunk.hi : " to the end";
-    Step step = make_step(stage::copy, "copy", chunk.blocks ? "blocks" : "range", (chunk.blocks ? "blocks from " : "from ") + chunk.lo + until,
+    Step step = make_step(stage::copy, "copy", chunk.blocks ? "blocks" : "range",
+                          (chunk.blocks ? "blocks from " : "from ") + chunk.lo + until,
                           chunk.blocks ? std::string("{\"whole\": ") + (chunk.whole ? "true" : "false") + "}" : "{}");
     step.chunk = ++number;
     step.lo = chunk.lo;
@@ -142,12 +152,15 @@ void add_chunk_steps(std::vector<Step> &steps, const ChunkPlan &chunks) {
 void add_index_steps(std::vector<Step> &steps, const Job &job) {
   pg::Result const found = pg::as_extension([&] {
     return pg::execute(
-        "SELECT i.indexrelid, c.relname, EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid"
+        "SELECT i.indexrelid, c.relname, EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND "
+        "k.conrelid = i.indrelid"
         "   AND k.contype IN ('p', 'u', 'x')) AS is_constraint,"
         " i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND"
         " (SELECT array_agg(a.attname::text ORDER BY x.n) FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS x(attnum, n)"
-        "    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = x.attnum WHERE x.n <= i.indnkeyatts) = $2::text[] AS covers"
-        " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1 AND i.indisvalid AND i.indislive"
+        "    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = x.attnum WHERE x.n <= i.indnkeyatts) = "
+        "$2::text[] AS covers"
+        " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1 AND i.indisvalid AND "
+        "i.indislive"
         " ORDER BY i.indisprimary DESC, c.relname",
         {pg::Param::oid(job.live), job.key});
   });
@@ -155,9 +168,10 @@ void add_index_steps(std::vector<Step> &steps, const Job &job) {
   for (const pg::Row &row : found) {
     bool const key = !has_key && row.boolean("covers");
     has_key = has_key || key;
-    steps.push_back(make_step(key ? stage::key : stage::index, "build", key ? "key" : "index", "build " + row.text("relname"),
-                              "{\"index\": " + std::to_string(row.oid("indexrelid")) + ", \"name\": " + json_quote(row.text("relname")) +
-                                  ", \"constraint\": " + (row.boolean("is_constraint") ? "true" : "false") + "}"));
+    steps.push_back(make_step(
+        key ? stage::key : stage::index, "build", key ? "key" : "index", "build " + row.text("relname"),
+        "{\"index\": " + std::to_string(row.oid("indexrelid")) + ", \"name\": " + json_quote(row.text("relname")) +
+            ", \"constraint\": " + (row.boolean("is_constraint") ? "true" : "false") + "}"));
   }
 }
 
@@ -194,7 +208,8 @@ struct Ledger {
   std::vector<Step> pre_checks, checks;
 };
 
-Ledger write_ledger(const Job &planned, const ChunkPlan &chunks, const std::vector<Dependent> &dependents, const PlanParts &parts) {
+Ledger write_ledger(const Job &planned, const ChunkPlan &chunks, const std::vector<Dependent> &dependents,
+                    const PlanParts &parts) {
   insert_job(planned);
   Job const job = *load_job(planned.id);
   Ledger ledger;
@@ -219,7 +234,8 @@ Ledger write_ledger(const Job &planned, const ChunkPlan &chunks, const std::vect
 void warn_of_workers(const Spec &spec, std::vector<std::string> *warnings) {
   int const slots = std::stoi(pg::setting("max_worker_processes"));
   if (slots <= spec.strategy.parallelism)
-    warnings->push_back("max_worker_processes is " + std::to_string(slots) + ": the coordinator and " + std::to_string(spec.strategy.parallelism) +
+    warnings->push_back("max_worker_processes is " + std::to_string(slots) + ": the coordinator and " +
+                        std::to_string(spec.strategy.parallelism) +
                         " chunk workers need one slot each; the run takes what is free.");
 }
 
@@ -256,7 +272,8 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   std::vector<std::string> warnings = chunks.warnings;
   warnings.insert(warnings.end(), transform.warnings.begin(), transform.warnings.end());
   warnings.insert(warnings.end(), spec.notes.begin(), spec.notes.end());
-  if (!target.analyzed) warnings.push_back("The table was never analyzed: its rows are guessed from its size. ANALYZE it first.");
+  if (!target.analyzed)
+    warnings.push_back("The table was never analyzed: its rows are guessed from its size. ANALYZE it first.");
   warn_of_workers(spec, &warnings);
 
   Ledger const ledger = write_ledger(job, chunks, dependents, parts);

@@ -30,14 +30,18 @@ std::string right(const std::string &text, std::size_t to) {
 std::string count(double value) { return format_count(std::llround(value)); }
 
 // "1 chunk", "12 chunks"
-std::string plural(std::int64_t number, const std::string &noun) { return format_count(number) + " " + noun + (number == 1 ? "" : "s"); }
+std::string plural(std::int64_t number, const std::string &noun) {
+  return format_count(number) + " " + noun + (number == 1 ? "" : "s");
+}
 
 std::string one_line(const std::string &text) {
   std::string out;
   for (char c : text) {
     bool const blank = c == ' ' || c == '\n' || c == '\t' || c == '\r';
-    if (!blank) out += c;
-    else if (!out.empty() && out.back() != ' ') out += ' ';
+    if (!blank)
+      out += c;
+    else if (!out.empty() && out.back() != ' ')
+      out += ' ';
   }
   if (!out.empty() && out.back() == ' ') out.pop_back();
   return out;
@@ -109,9 +113,9 @@ void tell_record(Page &page, const PlanFacts &facts) {
 void tell_target(Page &page, const PlanFacts &facts) {
   const Target &target = facts.target;
   page.section("Target");
-  page.line((target.analyzed ? "≈ " : "perhaps ") + plural(std::llround(target.rows), "row") + ", " + format_bytes(target.bytes()) + " (table " +
-            format_bytes(target.heap_bytes + target.toast_bytes) + ", indexes " + format_bytes(target.index_bytes) + "), owner " +
-            target.owner_name);
+  page.line((target.analyzed ? "≈ " : "perhaps ") + plural(std::llround(target.rows), "row") + ", " +
+            format_bytes(target.bytes()) + " (table " + format_bytes(target.heap_bytes + target.toast_bytes) +
+            ", indexes " + format_bytes(target.index_bytes) + "), owner " + target.owner_name);
   std::string key;
   for (const std::string &column : facts.job.key) key += (key.empty() ? "" : ", ") + column;
   page.line("key (" + key + ")");
@@ -123,23 +127,29 @@ void tell_scope(Page &page, const PlanFacts &facts) {
     page.line("the whole table");
     return;
   }
-  std::string text = facts.scope.column->name + " from " + shown(*facts.scope.start) + " until before " + shown(*facts.scope.stop);
+  std::string text =
+      facts.scope.column->name + " from " + shown(*facts.scope.start) + " until before " + shown(*facts.scope.stop);
   if (facts.scope.column->type_oid == 1184) text += ", " + facts.scope.time_zone;
   page.line(text);
   for (std::size_t i = 0; i + 1 < facts.chunks.exclude.size(); i += 2)
     page.line("less " + shown(facts.chunks.exclude[i]) + " until before " + shown(facts.chunks.exclude[i + 1]));
-  page.line("≈ " + plural(std::llround(facts.chunks.rows_in_scope), "row") + share(facts.chunks.rows_in_scope, facts.target.rows) +
-            " are recomputed, ≈ " + count(facts.chunks.rows_verbatim) + " are copied as they are");
+  page.line("≈ " + plural(std::llround(facts.chunks.rows_in_scope), "row") +
+            share(facts.chunks.rows_in_scope, facts.target.rows) + " are recomputed, ≈ " +
+            count(facts.chunks.rows_verbatim) + " are copied as they are");
 }
 
 void tell_strategy(Page &page, const PlanFacts &facts) {
   double const share = facts.target.rows > 0 ? facts.chunks.rows_in_scope / facts.target.rows : 0;
   page.section("Strategy");
-  page.line("swap       writes ≈ " + format_bytes(facts.estimate.disk_bytes) + " beside the live table, then renames it in", 11);
+  page.line(
+      "swap       writes ≈ " + format_bytes(facts.estimate.disk_bytes) + " beside the live table, then renames it in",
+      11);
   page.line(facts.job.spec.transform.add_columns.empty()
                 ? "merge      no: it would rewrite ≈ " + count(facts.chunks.rows_in_scope) + " live rows, ≈ " +
-                      format_bytes(std::llround(2 * share * static_cast<double>(facts.target.bytes()))) + "; not in this version"
-                : "merge      no: it cannot add a column", 11);
+                      format_bytes(std::llround(2 * share * static_cast<double>(facts.target.bytes()))) +
+                      "; not in this version"
+                : "merge      no: it cannot add a column",
+            11);
   page.line("partition  no: the table is not partitioned", 11);
 }
 
@@ -179,8 +189,9 @@ void tell_ranges(Page &page, const PlanFacts &facts) {
     const Chunk &chunk = facts.chunks.chunks[i];
     if (!all && i == shown_first) page.line("  " + right("…", numbers));
     if (skipped(i)) continue;
-    page.line("  " + right(std::to_string(i + 1), numbers) + "  " + padded(shown(chunk.lo), lo) + "  " + padded(shown(*chunk.hi), hi) +
-              "  ≈ " + right(count(chunk.rows), rows) + (std::llround(chunk.rows) == 1 ? " row" : " rows"));
+    page.line("  " + right(std::to_string(i + 1), numbers) + "  " + padded(shown(chunk.lo), lo) + "  " +
+              padded(shown(*chunk.hi), hi) + "  ≈ " + right(count(chunk.rows), rows) +
+              (std::llround(chunk.rows) == 1 ? " row" : " rows"));
   }
 }
 
@@ -194,7 +205,8 @@ void tell_chunks(Page &page, const PlanFacts &facts) {
     return;
   }
   std::string const order = facts.job.spec.strategy.newest_first ? "newest first" : "oldest first";
-  page.line(plural(plan.ranges, "chunk") + " by " + plan.by + (plan.chosen ? " (chosen from length and rows)" : "") + ", " + order + ", " + workers);
+  page.line(plural(plan.ranges, "chunk") + " by " + plan.by + (plan.chosen ? " (chosen from length and rows)" : "") +
+            ", " + order + ", " + workers);
   tell_ranges(page, facts);
   page.line("then " + format_count(blocks) + " by blocks for the rows out of scope, NULL and infinite ones included");
 }
@@ -202,7 +214,8 @@ void tell_chunks(Page &page, const PlanFacts &facts) {
 void tell_costs(Page &page, const PlanFacts &facts) {
   const Estimate &estimate = facts.estimate;
   page.section("Disk");
-  page.line("≈ " + format_bytes(estimate.disk_bytes) + " for the new version; the old one stays until " + facts.job.spec.retention + " after the publish");
+  page.line("≈ " + format_bytes(estimate.disk_bytes) + " for the new version; the old one stays until " +
+            facts.job.spec.retention + " after the publish");
   page.section("WAL");
   page.line("≈ " + format_bytes(estimate.wal_bytes));
   page.section("Time");
@@ -210,8 +223,10 @@ void tell_costs(Page &page, const PlanFacts &facts) {
             ", a guess at 0.3 – 1.5 million rows or 30 – 200 MB a second; the run measures");
   page.section("Locks");
   page.line("copy     ACCESS SHARE: nobody waits");
-  page.line("capture  SHARE ROW EXCLUSIVE for a moment, tries of at most " + format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
-  page.line("publish  ACCESS EXCLUSIVE for milliseconds, tries of at most " + format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
+  page.line("capture  SHARE ROW EXCLUSIVE for a moment, tries of at most " +
+            format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
+  page.line("publish  ACCESS EXCLUSIVE for milliseconds, tries of at most " +
+            format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
 }
 
 void tell_dependents(Page &page, const PlanFacts &facts) {
@@ -222,7 +237,9 @@ void tell_dependents(Page &page, const PlanFacts &facts) {
   for (std::size_t i = 0; i < facts.dependents.size();) {
     const Dependent &first = facts.dependents[i];
     std::string names;
-    for (; i < facts.dependents.size() && facts.dependents[i].fate == first.fate && facts.dependents[i].kind == first.kind; i++)
+    for (; i < facts.dependents.size() && facts.dependents[i].fate == first.fate &&
+           facts.dependents[i].kind == first.kind;
+         i++)
       names += (names.empty() ? "" : ", ") + facts.dependents[i].object +
                (facts.dependents[i].detail.empty() ? "" : " (" + facts.dependents[i].detail + ")");
     page.line(padded(first.fate, 9) + padded(first.kind, kinds) + "  " + names, 9 + kinds + 2);

@@ -17,9 +17,11 @@ namespace {
 
 Oid resolve(const std::string &table) {
   try {
-    return static_cast<Oid>(pg::query_integer("SELECT coalesce(pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8, 0)", {table}));
+    return static_cast<Oid>(
+        pg::query_integer("SELECT coalesce(pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8, 0)", {table}));
   } catch (const Error &failure) {
-    throw Error(failure.sqlstate, "\"" + table + "\" is not the name of a table", std::string("The server says: ") + failure.what() + ".",
+    throw Error(failure.sqlstate, "\"" + table + "\" is not the name of a table",
+                std::string("The server says: ") + failure.what() + ".",
                 "Write table or schema.table, with double quotes around a part that is not a plain lower-case word.");
   }
 }
@@ -27,7 +29,8 @@ Oid resolve(const std::string &table) {
 // The table the caller may have meant: of the schema named, or of those on the search path.
 Error no_such_table(const std::string &table) {
   pg::Result const names = pg::execute(
-      "SELECT c.relname::text AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,"
+      "SELECT c.relname::text AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
+      "c.relnamespace,"
       " LATERAL pg_catalog.parse_ident($1) AS part"
       " WHERE c.relkind IN ('r', 'p') AND CASE WHEN pg_catalog.cardinality(part) > 1 THEN n.nspname::text = part[1]"
       " ELSE n.nspname = ANY (pg_catalog.current_schemas(false)) END LIMIT 5000",
@@ -48,7 +51,8 @@ struct Kind {
   std::string member_of;
 };
 
-[[noreturn]] void refuse(const char *state, const std::string &message, const std::string &detail, const std::string &hint) {
+[[noreturn]] void refuse(const char *state, const std::string &message, const std::string &detail,
+                         const std::string &hint) {
   throw Error(state, message, detail, hint);
 }
 
@@ -66,11 +70,11 @@ void require_ordinary(const std::string &label, const Kind &kind) {
   };
   for (const auto &[relkind, words] : others)
     if (kind.relkind == relkind)
-      refuse(sqlstate::wrong_object_type, "\"" + label + "\" is " + words.first, "A backfill recomputes an ordinary table.",
-             words.second);
+      refuse(sqlstate::wrong_object_type, "\"" + label + "\" is " + words.first,
+             "A backfill recomputes an ordinary table.", words.second);
   if (kind.system)
-    refuse(sqlstate::wrong_object_type, "\"" + label + "\" is a system catalog", "A backfill recomputes a table of users.",
-           "Name a table of your own.");
+    refuse(sqlstate::wrong_object_type, "\"" + label + "\" is a system catalog",
+           "A backfill recomputes a table of users.", "Name a table of your own.");
   if (kind.ours)
     refuse(sqlstate::wrong_object_type, "\"" + label + "\" belongs to the extension backfill",
            "Its rows are the ledger of the backfills themselves.", "Name a table of your own.");
@@ -90,7 +94,8 @@ void require_replaceable(const std::string &label, const Kind &kind) {
            "Background workers cannot see the temporary tables of a session.", "Backfill an ordinary table.");
   if (kind.persistence == "u")
     refuse(sqlstate::feature_not_supported, "\"" + label + "\" is an unlogged table",
-           "A crash empties it, and the backfill's ledger would not know.", "Make it logged first: ALTER TABLE … SET LOGGED.");
+           "A crash empties it, and the backfill's ledger would not know.",
+           "Make it logged first: ALTER TABLE … SET LOGGED.");
   if (kind.typed)
     refuse(sqlstate::feature_not_supported, "\"" + label + "\" is a typed table",
            "Its columns are those of a composite type, which the new version would not follow.",
@@ -164,16 +169,17 @@ Kind read_kind(Target *target) {
   target->name = row.text("relname");
   target->owner = row.oid("relowner");
   target->owner_name = pg::role_name(target->owner);
-  return {row.text("relkind"), row.text("relpersistence"), row.text("method"),      row.boolean("relispartition"),
-          row.boolean("typed"), row.boolean("inherits"),    row.boolean("system"),  row.boolean("forced"),
+  return {row.text("relkind"),  row.text("relpersistence"), row.text("method"),    row.boolean("relispartition"),
+          row.boolean("typed"), row.boolean("inherits"),    row.boolean("system"), row.boolean("forced"),
           row.boolean("ours"),  row.text("member_of")};
 }
 
 void require_rights(Oid caller, const Target &target) {
   if (pg::is_member(caller, target.owner)) return;
-  throw Error(sqlstate::insufficient_privilege, "must be owner of table \"" + target.label() + "\"",
-              "It belongs to role \"" + target.owner_name + "\", of which \"" + pg::role_name(caller) + "\" is not a member.",
-              "Ask for membership in that role, or have one of its members plan the backfill.");
+  throw Error(
+      sqlstate::insufficient_privilege, "must be owner of table \"" + target.label() + "\"",
+      "It belongs to role \"" + target.owner_name + "\", of which \"" + pg::role_name(caller) + "\" is not a member.",
+      "Ask for membership in that role, or have one of its members plan the backfill.");
 }
 
 std::string bare_ident(const std::string &name) {
@@ -224,7 +230,8 @@ const Column &require_column(const Target &target, const std::string &column, co
   std::vector<std::string> names;
   for (const Column &candidate : target.columns) names.push_back(candidate.name);
   std::string const near = nearest_word(column, names);
-  throw Error(sqlstate::undefined_column, "column \"" + column + "\" of table \"" + target.label() + "\" does not exist",
+  throw Error(sqlstate::undefined_column,
+              "column \"" + column + "\" of table \"" + target.label() + "\" does not exist",
               "It is named by " + path + ".",
               near.empty() ? "The columns are " + listed(names) + "." : "Did you mean \"" + near + "\"?");
 }
@@ -237,8 +244,12 @@ struct UniqueIndex {
   bool primary, immediate, valid, partial, expression, nullable;
   bool usable() const { return immediate && valid && !partial && !expression && !nullable; }
   std::string flaw() const {
-    return !immediate ? "is deferrable" : !valid ? "is not valid" : partial ? "is partial"
-           : expression ? "is over an expression" : nullable ? "has a column that may be null" : "";
+    return !immediate   ? "is deferrable"
+           : !valid     ? "is not valid"
+           : partial    ? "is partial"
+           : expression ? "is over an expression"
+           : nullable   ? "has a column that may be null"
+                        : "";
   }
 };
 
@@ -258,8 +269,9 @@ std::vector<UniqueIndex> unique_indexes(Oid table) {
         {pg::Param::oid(table)});
     std::vector<UniqueIndex> indexes;
     for (const pg::Row &row : found)
-      indexes.push_back({row.text("relname"), row.texts("columns"), row.boolean("indisprimary"), row.boolean("indimmediate"),
-                         row.boolean("valid"), row.boolean("partial"), row.boolean("expression"), row.boolean("nullable")});
+      indexes.push_back({row.text("relname"), row.texts("columns"), row.boolean("indisprimary"),
+                         row.boolean("indimmediate"), row.boolean("valid"), row.boolean("partial"),
+                         row.boolean("expression"), row.boolean("nullable")});
     return indexes;
   });
 }
@@ -270,10 +282,12 @@ bool same_set(std::vector<std::string> a, std::vector<std::string> b) {
   return a == b;
 }
 
-Error no_usable_key(const Target &target, const std::vector<UniqueIndex> &indexes, const std::vector<std::string> &wanted) {
+Error no_usable_key(const Target &target, const std::vector<UniqueIndex> &indexes,
+                    const std::vector<std::string> &wanted) {
   std::string detail = wanted.empty() ? "The table has no primary key that holds at once."
                                       : "No unique index is over exactly (" + listed(wanted) + ").";
-  std::string hint = "Changed rows are found again by their key: add a primary key, or a unique index on NOT NULL columns.";
+  std::string hint =
+      "Changed rows are found again by their key: add a primary key, or a unique index on NOT NULL columns.";
   for (const UniqueIndex &index : indexes) {
     bool const meant = wanted.empty() ? index.primary : same_set(index.columns, wanted);
     if (meant && !index.usable()) detail = "Index \"" + index.name + "\" " + index.flaw() + ".";
@@ -284,7 +298,8 @@ Error no_usable_key(const Target &target, const std::vector<UniqueIndex> &indexe
       break;
     }
   }
-  return Error(sqlstate::object_not_in_prerequisite_state, "table \"" + target.label() + "\" has no usable key", detail, hint);
+  return Error(sqlstate::object_not_in_prerequisite_state, "table \"" + target.label() + "\" has no usable key", detail,
+               hint);
 }
 
 }  // namespace
@@ -292,9 +307,10 @@ Error no_usable_key(const Target &target, const std::vector<UniqueIndex> &indexe
 std::vector<std::string> find_key(const Target &target, const std::vector<std::string> &wanted) {
   for (std::size_t i = 0; i < wanted.size(); i++) {
     (void)require_column(target, wanted[i], "strategy.key");
-    if (std::find(wanted.begin(), wanted.begin() + static_cast<long>(i), wanted[i]) != wanted.begin() + static_cast<long>(i))
-      throw Error("42701", "column \"" + wanted[i] + "\" stands twice in strategy.key", "A key names each of its columns once.",
-                  "Remove one of them.");
+    if (std::find(wanted.begin(), wanted.begin() + static_cast<long>(i), wanted[i]) !=
+        wanted.begin() + static_cast<long>(i))
+      throw Error("42701", "column \"" + wanted[i] + "\" stands twice in strategy.key",
+                  "A key names each of its columns once.", "Remove one of them.");
   }
   std::vector<UniqueIndex> const indexes = unique_indexes(target.oid);
   for (const UniqueIndex &index : indexes)
@@ -307,23 +323,28 @@ bool has_leading_index(const Target &target, const std::string &column) {
     return pg::query_boolean(
         "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam"
         " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
-        " WHERE i.indrelid = $1 AND m.amname = 'btree' AND i.indisvalid AND i.indpred IS NULL AND a.attname = $2::name)",
+        " WHERE i.indrelid = $1 AND m.amname = 'btree' AND i.indisvalid AND i.indpred IS NULL AND a.attname = "
+        "$2::name)",
         {pg::Param::oid(target.oid), column});
   });
 }
 
 ColumnHistogram read_histogram(const Target &target, const Column &column, const std::string &time_zone) {
   bool const calendar = column.type_oid == 1082 || column.type_oid == 1114 || column.type_oid == 1184;
-  std::string const ordinal =
-      calendar ? "extract(epoch FROM v::text::" + column.type + ")::float8" : "v::text::float8";
+  std::string const ordinal = calendar ? "extract(epoch FROM v::text::" + column.type + ")::float8" : "v::text::float8";
   return pg::as_extension([&] {
     if (!time_zone.empty()) pg::set_local("TimeZone", time_zone);
     pg::Result const found = pg::execute(
         "SELECT null_frac,"
-        " (SELECT array_agg((" + ordinal + ")::text ORDER BY n) FROM unnest(histogram_bounds::text::text[]) WITH ORDINALITY AS b(v, n)) AS bounds,"
-        " (SELECT array_agg((" + ordinal + ")::text ORDER BY n) FROM unnest(most_common_vals::text::text[]) WITH ORDINALITY AS b(v, n)) AS common,"
-        " most_common_freqs::text[] AS freqs"
-        " FROM pg_stats WHERE schemaname = $1::name AND tablename = $2::name AND attname = $3::name AND NOT inherited",
+        " (SELECT array_agg((" +
+            ordinal +
+            ")::text ORDER BY n) FROM unnest(histogram_bounds::text::text[]) WITH ORDINALITY AS b(v, n)) AS bounds,"
+            " (SELECT array_agg((" +
+            ordinal +
+            ")::text ORDER BY n) FROM unnest(most_common_vals::text::text[]) WITH ORDINALITY AS b(v, n)) AS common,"
+            " most_common_freqs::text[] AS freqs"
+            " FROM pg_stats WHERE schemaname = $1::name AND tablename = $2::name AND attname = $3::name AND NOT "
+            "inherited",
         {target.schema, target.name, column.name});
     ColumnHistogram histogram;
     if (found.empty()) return histogram;

@@ -28,9 +28,9 @@ struct Target {
   std::string owner_name;
   std::vector<Column> columns;
 
-  bool analyzed = false;       // the counts below rest on statistics, not on a guess by width
+  bool analyzed = false;  // the counts below rest on statistics, not on a guess by width
   double rows = 0;
-  std::int64_t pages = 0;      // of the heap, now
+  std::int64_t pages = 0;  // of the heap, now
   std::int64_t page_bytes = 8192;
   std::int64_t heap_bytes = 0, toast_bytes = 0, index_bytes = 0;
   std::int64_t bytes() const { return heap_bytes + toast_bytes + index_bytes; }

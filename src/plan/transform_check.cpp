@@ -65,8 +65,10 @@ void explain(const std::string &path, const std::string &sql) {
 void require_type(const std::string &path, const std::string &column, const std::string &type, Oid to,
                   const pg::SelectColumn &value) {
   if (pg::assignable(value.type, to)) return;
-  throw Error(sqlstate::datatype_mismatch, path + " is of type " + value.type_name + ", column \"" + column + "\" of type " + type,
-              "A value of the one type cannot be stored as the other without a cast.", "Write the cast you mean, as in (…)::" + type + ".");
+  throw Error(sqlstate::datatype_mismatch,
+              path + " is of type " + value.type_name + ", column \"" + column + "\" of type " + type,
+              "A value of the one type cannot be stored as the other without a cast.",
+              "Write the cast you mean, as in (…)::" + type + ".");
 }
 
 struct Sought {  // the type a column must take
@@ -84,27 +86,31 @@ void check_added_columns(const Target &target, const Spec &spec, std::map<std::s
   for (const auto &[column, type] : spec.transform.add_columns) {
     std::string const path = "transform.add_columns." + column;
     if (target.find_column(column) != nullptr)
-      throw Error(duplicate_column, "column \"" + column + "\" of table \"" + target.label() + "\" already exists", "It is named by " + path + ".",
-                  "Remove it from add_columns to recompute the column that is there.");
+      throw Error(duplicate_column, "column \"" + column + "\" of table \"" + target.label() + "\" already exists",
+                  "It is named by " + path + ".", "Remove it from add_columns to recompute the column that is there.");
     if (column.size() > max_identifier_bytes || column.empty())
-      throw Error("42622", "the name of column \"" + column + "\" has more than 63 bytes", "It is named by " + path + ".", "Take a shorter name.");
+      throw Error("42622", "the name of column \"" + column + "\" has more than 63 bytes",
+                  "It is named by " + path + ".", "Take a shorter name.");
     added->emplace(column, added_type(column, type));
   }
 }
 
 // A transform must leave alone what decides which row is which and which chunk it belongs to.
-void require_settable(const Target &target, const FrozenScope &scope, const std::vector<std::string> &key, const std::string &column) {
+void require_settable(const Target &target, const FrozenScope &scope, const std::vector<std::string> &key,
+                      const std::string &column) {
   std::string const path = "transform.set." + column;
   if (among(key, column))
     throw Error(sqlstate::invalid_parameter_value, "key column \"" + column + "\" cannot be recomputed",
                 "Changed rows are found again by their key, which is (" + listed(key) + ").", "Remove " + path + ".");
   if (scope.column && scope.column->name == column)
     throw Error(sqlstate::invalid_parameter_value, "chunk column \"" + column + "\" cannot be recomputed",
-                "A row's chunk would be another one after the transform than before.", "Remove " + path + ", or chunk by another column.");
+                "A row's chunk would be another one after the transform than before.",
+                "Remove " + path + ", or chunk by another column.");
   const Column *const found = target.find_column(column);
   if (found != nullptr && found->generated)
     throw Error(sqlstate::invalid_parameter_value, "generated column \"" + column + "\" cannot be recomputed",
-                "The server computes it from its expression.", "Remove " + path + "; it follows the columns it is computed from.");
+                "The server computes it from its expression.",
+                "Remove " + path + "; it follows the columns it is computed from.");
 }
 
 std::string from_clause(const Target &target, const Spec &spec, const std::map<std::string, std::string> &values) {
@@ -148,7 +154,8 @@ void check_set(const Target &target, const FrozenScope &scope, const std::vector
   }
   explain("transform.set", "SELECT " + list + from);
   for (const auto &[column, sought] : added)
-    if (std::none_of(spec.transform.set.begin(), spec.transform.set.end(), [&](const auto &set) { return set.first == column; }))
+    if (std::none_of(spec.transform.set.begin(), spec.transform.set.end(),
+                     [&](const auto &set) { return set.first == column; }))
       facts->warnings.push_back("Added column \"" + column + "\" is not in transform.set: it stays null.");
 }
 
@@ -168,7 +175,8 @@ void compare_columns(const Target &target, const std::vector<pg::SelectColumn> &
   std::string detail;
   if (!missing.empty()) detail += "Missing: " + listed(missing) + ".";
   if (!extra.empty()) detail += (detail.empty() ? "" : " ") + std::string("Not in the table: ") + listed(extra) + ".";
-  throw Error(sqlstate::datatype_mismatch, "transform.query does not return the columns of \"" + target.label() + "\"", detail,
+  throw Error(sqlstate::datatype_mismatch, "transform.query does not return the columns of \"" + target.label() + "\"",
+              detail,
               "Return every column of the table under its own name; columns not recomputed are selected as they are.");
 }
 
@@ -192,12 +200,14 @@ void check_query(const Target &target, const FrozenScope &scope, const std::vect
     require_type(path + " column \"" + value.name + "\"", column.name, column.type, column.type_oid, value);
     bool const decides = among(key, column.name) || (scope.column && scope.column->name == column.name);
     if (decides && value.volatile_value)
-      throw Error(unsuitable_key, "transform.query computes \"" + column.name + "\" by a volatile function",
-                  "It is part of the key or the chunk column: the same row would be another one each time it is derived.",
-                  "Take the value from the table.");
+      throw Error(
+          unsuitable_key, "transform.query computes \"" + column.name + "\" by a volatile function",
+          "It is part of the key or the chunk column: the same row would be another one each time it is derived.",
+          "Take the value from the table.");
   }
   if (found.volatile_anywhere)
-    facts->warnings.push_back("transform.query is volatile: the same row may come out differently each time it is derived.");
+    facts->warnings.push_back(
+        "transform.query is volatile: the same row may come out differently each time it is derived.");
   note_functions(facts, found.functions);
   explain(path, "SELECT 1 FROM (" + sql + "\n) AS \"query\"");
 }
@@ -209,7 +219,8 @@ void check_dedupe(const Target &target, const FrozenScope &scope, const Spec &sp
                                ? "\nFROM (" + substitute_placeholders(spec.transform.query, values) + "\n) AS \"query\""
                                : from_clause(target, spec, values);
   of_path("transform.dedupe", [&] {
-    (void)pg::describe_select("SELECT 1" + rows + "\nORDER BY " + substitute_placeholders(spec.transform.dedupe, values) + "\n");
+    (void)pg::describe_select("SELECT 1" + rows + "\nORDER BY " +
+                              substitute_placeholders(spec.transform.dedupe, values) + "\n");
   });
 }
 
@@ -217,7 +228,8 @@ void check_dedupe(const Target &target, const FrozenScope &scope, const Spec &sp
 
 bool depends_on_chunk(const Transform &transform) {
   return mentions_chunk(transform.query) || mentions_chunk(transform.join) || mentions_chunk(transform.dedupe) ||
-         std::any_of(transform.set.begin(), transform.set.end(), [](const auto &set) { return mentions_chunk(set.second); });
+         std::any_of(transform.set.begin(), transform.set.end(),
+                     [](const auto &set) { return mentions_chunk(set.second); });
 }
 
 TransformFacts check_transform(const Target &target, const FrozenScope &scope, const std::vector<std::string> &key,
@@ -226,8 +238,10 @@ TransformFacts check_transform(const Target &target, const FrozenScope &scope, c
       target.owner,
       [&] {
         TransformFacts facts;
-        if (spec.transform.is_query()) check_query(target, scope, key, spec, &facts);
-        else check_set(target, scope, key, spec, &facts);
+        if (spec.transform.is_query())
+          check_query(target, scope, key, spec, &facts);
+        else
+          check_set(target, scope, key, spec, &facts);
         check_dedupe(target, scope, spec);
         return facts;
       },
