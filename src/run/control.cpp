@@ -38,8 +38,11 @@ void launch(const Job &job) {
   launch_coordinator(job.id);
 }
 
+// Of a job that has stopped, a coordinator that still lives is about to leave.
+bool has_stopped(const Job &job) { return job.state == "planned" || job.state == "paused" || job.state == "failed"; }
+
 void launch_unless_alive(const Job &job) {
-  if (!coordinator_lives(job.id)) launch(job);
+  if (has_stopped(job) || !coordinator_lives(job.id)) launch(job);
 }
 
 // Ends the coordinator and its workers and takes the job's life lock until the end of this transaction.
@@ -151,8 +154,8 @@ std::string run_backfill(const std::string &name) {
   Job const job = job_for_caller(name, true);
   require(job, Action::run);
   std::string const watch = "; watch it with CALL backfill_wait(" + quote_literal(job.name) + ") or in backfill.jobs";
-  if (coordinator_lives(job.id)) return "backfill " + job.name + " is at work already" + watch;
-  if (job.state == "planned" || job.state == "paused" || job.state == "failed") {
+  if (!has_stopped(job) && coordinator_lives(job.id)) return "backfill " + job.name + " is at work already" + watch;
+  if (has_stopped(job)) {
     reset_failed_steps(job.id);
     set_state(job, "running", job.state == "planned" ? "started" : "resumed");
   } else {

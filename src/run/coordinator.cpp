@@ -19,13 +19,15 @@ namespace {
 
 constexpr long working_pause = 100, idle_pause = 500;  // ms on the latch between rounds
 constexpr long troubled_pause = 5000;                       // after an error that may pass
+constexpr long patience_with_predecessor = 5000;            // ms
 constexpr int troubles_allowed = 5;                         // in a row
 
 class Coordinator {
  public:
   explicit Coordinator(int job) : id_(job) {}
 
-  // True when this process is the job's coordinator now.
+  // True when this process is the job's coordinator now.  A predecessor may be on its way out (the job was resumed the
+  // moment it stopped): it gets a while.
   bool attach();
   // One look at the job and the work due.  False: nothing is left to do here.
   bool round();
@@ -48,13 +50,17 @@ class Coordinator {
 };
 
 bool Coordinator::attach() {
-  return pg::transaction([&] {
-    std::optional<Job> const job = load_job(id_);
-    if (!job || !job->active() || job->home != this_home()) return false;
-    if (!pg::try_lock_job(id_, pg::JobLock::life, true)) return false;
-    update_job(id_, {{"launched_at", nullptr}});
-    return true;
-  });
+  for (std::int64_t const until = pg::now_ms() + patience_with_predecessor;; pg::wait_latch(working_pause)) {
+    std::optional<bool> const attached = pg::transaction([&]() -> std::optional<bool> {
+      std::optional<Job> const job = load_job(id_);
+      if (!job || !job->active() || job->home != this_home()) return false;
+      if (!pg::try_lock_job(id_, pg::JobLock::life, true)) return std::nullopt;
+      update_job(id_, {{"launched_at", nullptr}});
+      return true;
+    });
+    if (attached) return *attached;
+    if (pg::now_ms() > until) return false;
+  }
 }
 
 bool Coordinator::round() {

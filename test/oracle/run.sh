@@ -1,0 +1,412 @@
+#!/usr/bin/env bash
+# The oracle: is a write ever lost?
+#
+#   bash test/oracle/run.sh [--seed N] [--rounds R | --minutes M] [VARIANT ...]
+#
+# Each round makes a table and its control, lets writers do to both alike whatever can be done to a table, and takes the
+# table through plan, run, publish, rollback and publish again under that load.  Publish and rollback hold the table to
+# the end of their transaction, and there both tables are at the same commit: the table must equal the transform of the
+# control (after a rollback: the control), image for image.  At the end the archive, drained, must equal the control.
+# No writer and no reader may see an error.
+#
+# A last round shows that the oracle can fail: it takes the keys of deleted rows out of the capture log.
+#
+# The seed decides the spec and what the writers do; how their work falls together is up to the machine.
+set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+variants=(join query blocks truncate retry pause cancel)
+seed=$((RANDOM)) rounds='' minutes='' chosen=()
+tests=0 failures=0
+oracle=$checkout/test/oracle
+
+main() {
+  read_arguments "$@"
+  in_workspace "$@"
+  build_and_install || fail "the build failed"
+  start_cluster oracle "deadlock_timeout = 200ms" "max_connections = 50"
+  trap 'stop_writers; stop_clusters' EXIT
+  as postgres -d postgres -c 'CREATE ROLE keeper NOLOGIN' -c 'CREATE ROLE steward LOGIN IN ROLE keeper' -c 'CREATE ROLE writer LOGIN'
+  echo "# seed $seed"
+  RANDOM=$seed
+
+  local round=0 begin=$SECONDS variant
+  [ ${#chosen[@]} = 0 ] || variants=("${chosen[@]}")
+  while enough "$round" "$begin"; do
+    variant=${variants[$((round % ${#variants[@]}))]}
+    round=$((round + 1))
+    play "$round" "$variant"
+  done
+  [ ${#chosen[@]} != 0 ] || play $((round + 1)) sabotage
+  echo "1..$tests"
+  [ "$failures" = 0 ]
+}
+
+read_arguments() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --seed) seed=$2; shift ;;
+      --rounds) rounds=$2; shift ;;
+      --minutes) minutes=$2; shift ;;
+      --sabotage) chosen+=(sabotage) ;;
+      -*) fail "usage: run.sh [--seed N] [--rounds R | --minutes M] [VARIANT ...]" ;;
+      *) chosen+=("$1") ;;
+    esac
+    shift
+  done
+}
+
+# enough ROUND BEGIN: is there another round to play?
+enough() {
+  if [ -n "$minutes" ]; then
+    [ $((SECONDS - $2)) -lt $((minutes * 60)) ]
+  else
+    [ "$1" -lt "${rounds:-${#variants[@]}}" ]
+  fi
+}
+
+# -- a round
+
+play() {
+  local round=$1 begin=$SECONDS
+  variant=$2
+  echo "# round $round: $variant"
+  choose
+  prepare "oracle_$round"
+  start_writers
+  if ! "play_$variant"; then
+    not_ok "$variant: the round came to its end"
+    tell_job
+  fi
+  stop_writers
+  writers_saw_no_error
+  echo "# round $round: $((SECONDS - begin)) s, $(number 'SELECT last_value FROM oracle.work') transactions of writers"
+}
+
+# one_of WORD ...: by the seed
+one_of() {
+  local words=("$@")
+  echo "${words[$((RANDOM % $#))]}"
+}
+
+# What the seed decides.  Not in subshells: they would all draw the same.
+choose() {
+  key=id rows=6000 chunk_by=week parallelism=$((RANDOM % 4 + 1)) batch_target=$((RANDOM % 8 + 3))ms
+  exclude='"2024-01-10"' protocol=simple clients=$((RANDOM % 3 + 4)) set='' query='' scope_index=yes
+  [ $((RANDOM % 2)) = 0 ] || key='part, id'
+  case $((RANDOM % 3)) in 0) chunk_by=day ;; 1) chunk_by='60 hours' ;; esac
+  case $variant in
+    query) query=yes ;;
+    blocks) chunk_by=blocks exclude='' scope_index=no ;;
+  esac
+  label="coalesce(r.name, 'nowhere') || ' ' || o.amount::text || ' ' || coalesce(length(o.body), -1)"
+  columns='id, part, at, code, amount, region, body, raw, doc, serial, total, label'
+  in_scope="at >= '2024-01-01' AND at < '2024-02-01'"
+  [ -z "$exclude" ] || in_scope+=" AND NOT (at >= '2024-01-10' AND at < '2024-01-11')"
+  echo "# key ($key), chunks by $chunk_by, parallelism $parallelism, batches of $batch_target, $clients writers"
+}
+
+# A database of its own for each round.
+prepare() {
+  database=$1
+  as postgres -d postgres -c "CREATE DATABASE $database" -c "ALTER DATABASE $database SET timezone = 'UTC'"
+  as postgres -d "$database" -v key="$key" -v rows="$rows" -f "$oracle/schema.sql" || fail "cannot set the tables up"
+  [ "$scope_index" = no ] || as postgres -d "$database" -c 'CREATE INDEX orders_at ON shop.orders (at)'
+  # What orders must be after publish, said once more and differently.
+  local grade="CASE WHEN o.in_scope THEN CASE WHEN o.amount > 100 THEN 'high' ELSE 'low' END END"
+  [ -z "$query" ] || grade="NULL"
+  as postgres -d "$database" -c "CREATE VIEW oracle.plain AS SELECT $columns FROM shop.control" \
+    -c "CREATE VIEW oracle.transformed AS
+          SELECT ${columns/, label/}, CASE WHEN in_scope THEN ${label//r.name/(SELECT name FROM shop.region WHERE region.id = o.region)}
+            ELSE label END AS label, $grade AS grade
+          FROM (SELECT *, ($in_scope) IS TRUE AS in_scope FROM shop.control) AS o" \
+    -c "GRANT SELECT ON ALL TABLES IN SCHEMA oracle TO keeper"
+}
+
+spec() {
+  echo "backfill:
+  name: job
+  scope: {table: shop.orders, column: at, start: 2024-01-01, stop: 2024-02-01, time_zone: UTC${exclude:+, exclude: [$exclude]}}"
+  if [ -n "$query" ]; then
+    echo "  transform:
+    query: >-
+      SELECT ${columns/, total, label/}, $label AS label
+        FROM (SELECT x.*, x.region AS r_id FROM shop.orders AS x) AS o LEFT JOIN (SELECT id AS r_id, name FROM shop.region) AS r USING (r_id)
+       WHERE at >= :chunk_start AND at < :chunk_stop"
+  else
+    echo "  transform:
+    set:
+      label: \"${label//o./orders.}\"
+      grade: \"CASE WHEN orders.amount > 100 THEN 'high' ELSE 'low' END\"
+    join: LEFT JOIN (SELECT id AS r_id, name FROM shop.region) AS r ON r.r_id = orders.region
+    add_columns: {grade: text}"
+  fi
+  echo "  strategy: {chunk_by: $chunk_by, parallelism: $parallelism, batch_target: $batch_target}
+  checks: [{check: exact, scope: both}]
+  publish: {lock_timeout: 500ms, max_lock: 5s, give_up_after: 60s}"
+}
+
+# -- the variants
+
+play_join() { whole_way; }
+play_query() { whole_way; }
+play_blocks() { whole_way; }
+
+play_retry() {
+  get_ready || return
+  local chunk
+  for chunk in 1 3 "$(number 'SELECT max(chunk) FROM backfill.chunks')"; do
+    call "SELECT backfill_retry('job', $chunk)" || return
+    let_writers_work 50
+  done
+  await_ready && publish_and_back
+}
+
+play_truncate() {
+  plan_and_run || return
+  truncate_both && await_truncated 1 && await_ready && let_writers_work 100 || return
+  truncate_both && await_truncated 2 && await_ready && publish_and_back
+}
+
+# TRUNCATE waits for writers who hold orders and then want the control, never the other way round.
+truncate_both() {
+  as postgres -d "$database" -1 -c 'SET search_path = shop' -c 'CREATE TEMP TABLE kept AS SELECT * FROM control WHERE id % 2 = 0 OR id < 0' \
+    -c 'TRUNCATE orders' -c 'TRUNCATE control' \
+    -c "INSERT INTO orders (${columns/, total/}) SELECT ${columns/, total/} FROM kept" \
+    -c "INSERT INTO control (${columns/, total/}) SELECT ${columns/, total/} FROM kept"
+}
+
+await_truncated() {
+  await "SELECT count(*) >= $1 FROM backfill.events WHERE event = 'truncated'"
+}
+
+play_pause() {
+  plan_and_run || return
+  call "SELECT backfill_pause('job')" && await "SELECT state = 'paused' FROM backfill.jobs" && let_writers_work 100 || return
+  local done_then
+  done_then=$(number "SELECT string_agg(chunk || ' ' || batches || ' ' || attempts, ',' ORDER BY chunk) FROM backfill.chunks WHERE status = 'done'")
+  call "SELECT backfill_run('job')" && await_ready || return
+  is "$(number "SELECT string_agg(chunk || ' ' || batches || ' ' || attempts, ',' ORDER BY chunk) FROM backfill.chunks
+        WHERE chunk = ANY (string_to_array(regexp_replace('$done_then', ' [^,]*', '', 'g'), ',')::int[])")" "$done_then" \
+    "$variant: no finished chunk was redone"
+  publish_and_back
+}
+
+play_cancel() {
+  local before after
+  before=$(inventory)
+  plan_and_run && let_writers_work 50 && call "SELECT backfill_cancel('job')" || return
+  after=$(inventory)
+  is "$(diff <(echo "$before") <(echo "$after"))" '' "$variant: the catalog is what it was"
+  get_ready && call "SELECT backfill_cancel('job')" || return
+  after=$(inventory)
+  is "$(diff <(echo "$before") <(echo "$after"))" '' "$variant: and again, cancelled when ready"
+  is "$(compare shop.control shop.orders "$columns")" '0 missing, 0 extra, 0 different' "$variant: orders is untouched"
+}
+
+play_sabotage() {
+  as postgres -d "$database" -c "CREATE FUNCTION oracle.forget(a bigint) RETURNS void LANGUAGE plpgsql AS \$\$
+    DECLARE log regclass := (SELECT capture_log FROM backfill.job WHERE state IN ('running', 'ready'));
+    BEGIN
+      IF log IS NOT NULL THEN
+        EXECUTE format('DELETE FROM %s WHERE op = ''d'' AND xmin = pg_current_xact_id()::xid', log);
+      END IF;
+    END \$\$" -c "CREATE OR REPLACE FUNCTION oracle.after_delete(a bigint) RETURNS void LANGUAGE sql SECURITY DEFINER RETURN oracle.forget(a)"
+  get_ready && let_writers_work 300 || return
+  call "SELECT backfill_audit('job')" && await_ready || return
+  isnt "$(number "SELECT count(*) FROM backfill.checks WHERE latest AND outcome = 'fail'")" 0 'the audit notices lost deletes'
+  call "SELECT backfill_waive('job', \"check\", 'sabotage') FROM backfill.checks WHERE latest AND outcome IN ('fail', 'error')" || return
+  swap "backfill_publish('job')" oracle.transformed "$columns, grade" || return
+  like "$swapped" '^0 missing, [1-9][0-9]* extra, 0 different$' 'the oracle notices lost deletes'
+}
+
+# -- the way
+
+whole_way() {
+  get_ready && publish_and_back
+}
+
+plan_and_run() {
+  as steward -d "$database" -v spec="$(spec)" <<<"SELECT backfill_plan(:'spec')" >"$workspace/plan" || return
+  call "SELECT backfill_run('job')" &&
+    await "SELECT state <> 'running' OR phase <> 'prepare' FROM backfill.jobs WHERE name = 'job' ORDER BY id DESC LIMIT 1"
+}
+
+get_ready() {
+  plan_and_run && await_ready
+}
+
+await_ready() {
+  as steward -d "$database" -c "SET client_min_messages = warning" -c "CALL backfill_wait('job', '60 s')"
+}
+
+publish_and_back() {
+  local derived="$columns"
+  [ -n "$query" ] || derived="$columns, grade"
+  let_writers_work 100
+  is "$(number "SELECT string_agg(\"check\" || ' ' || outcome || ': ' || coalesce(detail, ''), '; ') FROM backfill.checks
+        WHERE latest AND outcome NOT IN ('pass', 'skipped')")" '' "$variant: every check passes"
+  swap_and_compare "backfill_publish('job')" oracle.transformed "$derived" 'published, the table is the transform of the control' || return
+  let_writers_work 150
+  swap_and_compare "backfill_rollback('job')" oracle.plain "$columns" 'rolled back, it is the control' || return
+  let_writers_work 100
+  swap_and_compare "backfill_publish('job')" oracle.transformed "$derived" 'published again, it is the transform of the control' || return
+  let_writers_work 150
+  stop_writers
+  await "SELECT pending_keys = 0 FROM backfill.jobs" || return
+  is "$(compare oracle.plain "$(number 'SELECT archive FROM backfill.jobs')" "$columns")" '0 missing, 0 extra, 0 different' \
+    "$variant: the archive has been kept in step with the control"
+}
+
+# swap CALL WANT COLUMNS: publishes or rolls back, and compares while nobody else can write to orders.
+swap() {
+  local out
+  out=$(as steward -d "$database" -1 -c "SELECT $1" -c "$(comparison "$2" shop.orders "$3")") || return
+  swapped=${out##*$'\n'}
+  echo "# ${out%$'\n'*}"
+}
+
+swap_and_compare() {
+  swap "$1" "$2" "$3" || return
+  is "$swapped" '0 missing, 0 extra, 0 different' "$variant: $4"
+}
+
+comparison() {
+  echo "SELECT format('%s missing, %s extra, %s different', count(*) FILTER (WHERE g.id IS NULL),
+                      count(*) FILTER (WHERE w.id IS NULL), count(*) FILTER (WHERE w.r *<> g.r))
+          FROM (SELECT id, part, ROW($3) AS r FROM $1) AS w FULL JOIN (SELECT id, part, ROW($3) AS r FROM $2) AS g
+            ON w.id = g.id AND w.part = g.part"
+}
+
+compare() {
+  number "$(comparison "$@")"
+}
+
+# -- writers
+
+writer_mix=(insert@4 update@8 toast@2 delete@4 upsert@4 merge@4 move@8 rekey@4 swap_codes@2 bulk@2 savepoint@4)
+
+start_writers() {
+  local script name files=() own=$workspace/writers
+  mkdir -p "$own"
+  for script in "$oracle"/writers/*.sql; do
+    sed "s/@key@/$key/" "$script" >"$own/${script##*/}"
+  done
+  for name in "${writer_mix[@]}"; do files+=(-f "$own/${name/@/.sql@}"); done
+  writers=()
+  : >"$own/errors"
+  launch "$((clients / 2))" prepared 150 "${files[@]}"
+  launch "$((clients - clients / 2))" simple 150 "${files[@]}" -f "$own/prepared.sql@2"
+  launch 1 simple 20 -f "$own/read.sql"
+}
+
+# launch CLIENTS PROTOCOL RATE FILES
+launch() {
+  local number=$1 protocol=$2 rate=$3
+  shift 3
+  PGOPTIONS="-c search_path=shop -c application_name=writer" PGAPPNAME=writer pgbench -n -U writer -c "$number" -j 1 -M "$protocol" -R "$rate" -T 3600 \
+    -D top=$((rows * 5 / 4)) --random-seed="$RANDOM" "$@" "$database" >/dev/null 2>>"$workspace/writers/errors" &
+  writers+=($!)
+}
+
+# The only way to end pgbench early is a signal, which ends its sessions too; then they are gone.
+stop_writers() {
+  local pid gone
+  for pid in "${writers[@]:-}"; do
+    [ -n "$pid" ] || continue
+    kill -0 "$pid" 2>/dev/null || not_ok "$variant: pgbench ran until it was stopped"
+    kill "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+  done
+  writers=()
+  await "SELECT count(*) = 0 FROM pg_stat_activity WHERE usename = 'writer'"
+  while read -r gone; do
+    as postgres -d "$database" -c "ROLLBACK PREPARED '$gone'"
+  done < <(number 'SELECT gid FROM pg_prepared_xacts')
+}
+
+let_writers_work() {
+  local until
+  until=$(($(number 'SELECT last_value FROM oracle.work') + $1))
+  await "SELECT last_value >= $until FROM oracle.work"
+}
+
+writers_saw_no_error() {
+  is "$(grep -v -e '^pgbench (' "$workspace/writers/errors" | grep -E 'error|ERROR|abort|fail' | head -n 5)" '' "$variant: no writer and no reader saw an error"
+}
+
+# -- asking
+
+as() {
+  local user=$1
+  shift
+  psql -X -q -A -t -v ON_ERROR_STOP=1 -U "$user" "$@" </dev/stdin
+}
+
+number() {
+  psql -X -q -A -t -U postgres -d "$database" -c "$1"
+}
+
+call() {
+  as steward -d "$database" -c "$1" >/dev/null
+}
+
+# await SQL: until it yields t, 60 seconds at most.
+await() {
+  local end=$((SECONDS + 60))
+  until [ "$(number "$1")" = t ]; do
+    [ $SECONDS -lt $end ] || { echo "# waited in vain for: $1"; return 1; }
+    sleep 0.05
+  done
+}
+
+# Everything a backfill could leave behind outside its ledger.
+inventory() {
+  number "SELECT thing FROM (
+      SELECT 'relation ' || oid::regclass FROM pg_class WHERE relnamespace <> 'pg_toast'::regnamespace
+      UNION ALL SELECT 'trigger ' || tgrelid::regclass || ' ' || tgname FROM pg_trigger WHERE NOT tgisinternal
+      UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || conname FROM pg_constraint
+      UNION ALL SELECT 'function ' || oid::regprocedure FROM pg_proc
+      UNION ALL SELECT 'type ' || oid::regtype FROM pg_type WHERE typtype <> 'b' OR typelem = 0
+      UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext
+      UNION ALL SELECT 'toast tables ' || count(*) FROM pg_class WHERE relnamespace = 'pg_toast'::regnamespace
+      UNION ALL SELECT 'dependencies ' || count(*) FROM pg_depend
+      UNION ALL SELECT 'locks of backfill ' || count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) WHERE a.backend_type = 'backfill'
+    ) AS found (thing) ORDER BY thing COLLATE \"C\""
+}
+
+tell_job() {
+  as postgres -d "$database" -x -c "SELECT * FROM backfill.jobs ORDER BY id DESC LIMIT 1" -c "SELECT title, status, sqlstate, error, error_detail FROM backfill.steps WHERE status <> 'done' LIMIT 20" -c "SELECT event, detail FROM backfill.events" \
+    -c "SELECT \"check\", outcome, detail, actual FROM backfill.checks WHERE latest AND outcome <> 'pass'" | sed 's/^/# /'
+}
+
+# -- telling
+
+ok() {
+  tests=$((tests + 1))
+  echo "ok $tests - $1"
+}
+
+not_ok() {
+  tests=$((tests + 1)) failures=$((failures + 1))
+  echo "not ok $tests - $1"
+}
+
+is() {
+  if [ "$1" = "$2" ]; then
+    ok "$3"
+  else
+    not_ok "$3"
+    printf 'got: %s\nexpected: %s\n' "$1" "$2" | sed 's/^/# /'
+  fi
+}
+
+isnt() {
+  if [ "$1" != "$2" ]; then ok "$3"; else not_ok "$3"; echo "# got: $1"; fi
+}
+
+like() {
+  if [[ $1 =~ $2 ]]; then ok "$3"; else not_ok "$3"; echo "# got: $1"; fi
+}
+
+main "$@"
