@@ -14,13 +14,16 @@
 
 namespace backfill {
 
+// A value met twice: unique or exclusion violation.
+inline bool is_conflict(const Error &failure) { return failure.sqlstate == "23505" || failure.sqlstate == "23P01"; }
+
 // drain(limit): one batch of at most `limit` log rows, all that are visible where there is none.
 template <typename Drain>
 DrainResult retry_with_all(std::int64_t limit, Drain drain) {
   try {
     return pg::subtransaction([&] { return drain(std::optional<std::int64_t>(limit)); });
   } catch (const Error &failure) {
-    if (failure.sqlstate != "23505" && failure.sqlstate != "23P01") throw;
+    if (!is_conflict(failure)) throw;
   }
   return drain(std::optional<std::int64_t>());
 }

@@ -102,30 +102,33 @@ DrainResult start_over(const Job &job, const TableShape &shape, std::int64_t tak
   return {.taken = taken, .keys = 0, .truncated = true};
 }
 
-DrainResult drain_once(const Job &job, const TableShape &shape, std::optional<std::int64_t> limit) {
+// Within one snapshot.
+DrainResult drain_seen(const Job &job, const TableShape &shape, std::optional<std::int64_t> limit) {
   std::vector<KeyColumn> const key = read_key(job, job.live);
-  return pg::with_snapshot([&]() -> DrainResult {
-    Taken const taken = take(job, key.size(), limit);
-    if (taken.marker) return start_over(job, shape, taken.rows);
-    if (taken.keys.empty()) return {.taken = taken.rows};
+  Taken const taken = take(job, key.size(), limit);
+  if (taken.marker) return start_over(job, shape, taken.rows);
+  if (taken.keys.empty()) return {.taken = taken.rows};
 
-    std::vector<pg::Param> const keys = key_params(taken.keys, key.size());
-    DrainResult result{.taken = taken.rows};
-    as_transform(job, [&] {
-      delete_from_shadow(job, shape, key, keys);
-      std::int64_t const written = insert_into_shadow(job, shape, key, keys);
-      result.keys = pg::query_integer("SELECT count(*) FROM " + keys_item(key), keys);
-      if (may_drop(job)) result.dropped = std::max<std::int64_t>(0, count_live(shape, key, keys) - written);
-    });
-    return result;
+  std::vector<pg::Param> const keys = key_params(taken.keys, key.size());
+  DrainResult result{.taken = taken.rows};
+  as_transform(job, [&] {
+    delete_from_shadow(job, shape, key, keys);
+    std::int64_t const written = insert_into_shadow(job, shape, key, keys);
+    result.keys = pg::query_integer("SELECT count(*) FROM " + keys_item(key), keys);
+    if (may_drop(job)) result.dropped = std::max<std::int64_t>(0, count_live(shape, key, keys) - written);
   });
+  return result;
 }
 
 }  // namespace
 
 DrainResult drain_batch(const Job &job, const TableShape &shape, std::int64_t limit) {
-  return retry_with_all(limit, [&](std::optional<std::int64_t> at_most) { return drain_once(job, shape, at_most); });
+  return retry_with_all(limit, [&](std::optional<std::int64_t> at_most) {
+    return pg::with_snapshot([&] { return drain_seen(job, shape, at_most); });
+  });
 }
+
+DrainResult drain_all(const Job &job, const TableShape &shape) { return drain_seen(job, shape, std::nullopt); }
 
 DrainResult purge_logged_keys(const Job &job, const TableShape &shape) {
   std::vector<KeyColumn> const key = read_key(job, job.live);

@@ -23,6 +23,10 @@ struct DrainResult {
 // and one still in the log is answered by taking all log rows at once.
 DrainResult drain_batch(const Job &job, const TableShape &shape, std::int64_t limit);
 
+// All log rows that the caller's pg::with_snapshot() sees, in the current transaction: what the caller does next in that
+// snapshot meets a shadow of the same moment.
+DrainResult drain_all(const Job &job, const TableShape &shape);
+
 // Before the key's index is built: deletes from the shadow every key in the log.  A TRUNCATE marker instead empties
 // shadow and log (truncated = true: every chunk must be copied again).
 DrainResult purge_logged_keys(const Job &job, const TableShape &shape);

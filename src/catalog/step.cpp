@@ -241,6 +241,14 @@ bool has_replaceable_chunk(int job) {
   });
 }
 
+std::optional<std::string> replace_failure(int job) {
+  return pg::as_extension([&] {
+    return pg::query_value("SELECT (SELECT title || ': ' || error || ' (' || sqlstate || ')' FROM backfill.step"
+                           " WHERE job_id = $1 AND replace AND status = 'failed' ORDER BY id LIMIT 1)",
+                           {job});
+  });
+}
+
 void reset_failed_steps(int job) {
   pg::as_extension([&] {
     pg::execute("UPDATE backfill.step SET status = 'pending', attempts = 0, finished_at = NULL, not_before = NULL,"

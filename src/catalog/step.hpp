@@ -78,6 +78,8 @@ bool has_due_step(int job, int stage);      // one that may be claimed now
 // them.  REQUIRES: a failed step.
 Error stage_failure(int job, int stage);
 bool has_replaceable_chunk(int job);  // pending, to be run again over what is there
+// The first chunk that could not be run again over what is there: "chunk 3: division by zero (22012)".
+std::optional<std::string> replace_failure(int job);
 // Failed steps (or the one chunk) get their attempts back.
 void reset_failed_steps(int job);
 

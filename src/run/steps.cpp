@@ -4,6 +4,7 @@
 
 #include "audit/audit.hpp"
 #include "capture/capture.hpp"
+#include "capture/conflict.hpp"
 #include "capture/drain.hpp"
 #include "catalog/evidence.hpp"
 #include "copy/batch_copy.hpp"
@@ -11,6 +12,7 @@
 #include "copy/transform.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
+#include "pg/snapshot.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "plan/plan.hpp"
@@ -23,6 +25,7 @@ namespace {
 
 constexpr std::int64_t drain_limit = 10000;    // log rows a batch
 constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first catch-up
+constexpr long retry_pause = 200;              // ms
 
 // The kinds of step that are one transaction.  False: the step is to be run again later.
 
@@ -158,7 +161,11 @@ bool drain(const Job &job, const Step &step) {
       return true;
     });
     if (stop) return false;
+    if (taken == 0) pg::wait_latch(retry_pause);  // a chunk waits for its next attempt
   }
+  if (std::optional<std::string> const failure = pg::transaction([&] { return replace_failure(job.id); }))
+    throw Error(sqlstate::object_not_in_prerequisite_state, "a chunk could not be run again", *failure + ".",
+                "Put it right, then run the backfill again; the other chunks are kept.");
   pg::transaction([&] { finish_step(step); });
   return true;
 }
@@ -180,6 +187,28 @@ void write_failure(const Job &job, const Step &step, const Error &failure) {
   });
 }
 
+// A value that moved from another row into the chunk since the last drain is in the shadow twice now.  As of one moment
+// it is not: with the log drained in the snapshot that reads the chunk.  nullopt: a TRUNCATE was met, everything starts over.
+std::optional<std::int64_t> replace_drained(const Job &job, const TableShape &shape, const Step &step) {
+  return pg::with_snapshot([&]() -> std::optional<std::int64_t> {
+    if (drain_all(job, shape).truncated) {
+      restart_chunks(job.id);
+      return std::nullopt;
+    }
+    return replace_chunk(job, shape, step);
+  });
+}
+
+std::optional<std::int64_t> replace(const Job &job, const Step &step) {
+  TableShape const shape = read_shape(job);
+  try {
+    return pg::subtransaction([&] { return replace_chunk(job, shape, step); });
+  } catch (const Error &failure) {
+    if (!is_conflict(failure)) throw;
+  }
+  return replace_drained(job, shape, step);
+}
+
 // A chunk that is to be run again over what is there; under the drain lock, so that no drain comes between its read
 // and its write.
 bool replace_one_chunk(const Job &job) {
@@ -188,8 +217,7 @@ bool replace_one_chunk(const Job &job) {
   try {
     pg::transaction([&] {
       pg::lock_job(job.id, pg::JobLock::drain);
-      std::int64_t const rows = replace_chunk(job, read_shape(job), *step);
-      finish_step(*step, rows);
+      if (std::optional<std::int64_t> const rows = replace(job, *step)) finish_step(*step, *rows);
     });
   } catch (const Error &failure) {
     write_failure(job, *step, failure);

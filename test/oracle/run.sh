@@ -23,7 +23,7 @@ oracle=$checkout/test/oracle
 main() {
   read_arguments "$@"
   in_workspace "$@"
-  build_and_install || fail "the build failed"
+  build_and_install TESTING=1 || fail "the build failed"
   start_cluster oracle "deadlock_timeout = 200ms" "max_connections = 50"
   trap 'stop_writers; stop_clusters' EXIT
   as postgres -d postgres -c 'CREATE ROLE keeper NOLOGIN' -c 'CREATE ROLE steward LOGIN IN ROLE keeper' -c 'CREATE ROLE writer LOGIN'
@@ -92,7 +92,7 @@ one_of() {
 # What the seed decides.  Not in subshells: they would all draw the same.
 choose() {
   key=id rows=6000 chunk_by=week parallelism=$((RANDOM % 4 + 1)) batch_target=$((RANDOM % 8 + 3))ms
-  exclude='"2024-01-10"' protocol=simple clients=$((RANDOM % 3 + 4)) set='' query='' scope_index=yes
+  exclude='"2024-01-10"' clients=$((RANDOM % 3 + 4)) query='' scope_index=yes
   [ $((RANDOM % 2)) = 0 ] || key='part, id'
   case $((RANDOM % 3)) in 0) chunk_by=day ;; 1) chunk_by='60 hours' ;; esac
   case $variant in
@@ -215,7 +215,7 @@ play_sabotage() {
   get_ready && let_writers_work 300 || return
   call "SELECT backfill_audit('job')" && await_ready || return
   isnt "$(number "SELECT count(*) FROM backfill.checks WHERE latest AND outcome = 'fail'")" 0 'the audit notices lost deletes'
-  call "SELECT backfill_waive('job', \"check\", 'sabotage') FROM backfill.checks WHERE latest AND outcome IN ('fail', 'error')" || return
+  call "SELECT backfill_waive('job', \"check\", 'sabotage') FROM (SELECT DISTINCT \"check\" FROM backfill.checks WHERE latest AND outcome IN ('fail', 'error')) AS c" || return
   swap "backfill_publish('job')" oracle.transformed "$columns, grade" || return
   like "$swapped" '^0 missing, [1-9][0-9]* extra, 0 different$' 'the oracle notices lost deletes'
 }
