@@ -24,13 +24,15 @@ constexpr char session_columns[] =
 // Activity is read once a transaction unless told otherwise.
 void read_activity_anew() { pg::execute("SELECT pg_stat_clear_snapshot()"); }
 
+// A prepared transaction holds its locks without a process; the lock on its own id tells which one it is.
 std::vector<std::string> prepared_on(Oid relation) {
   std::vector<std::string> found;
-  for (const pg::Row &row : pg::execute("SELECT DISTINCT p.gid FROM pg_locks l JOIN pg_prepared_xacts p"
-                                        " ON l.virtualtransaction = '-1/' || p.transaction::text"
-                                        " WHERE l.relation = $1 AND p.database = current_database() ORDER BY 1",
-                                        {pg::Param::oid(relation)}))
-    found.push_back(describe_prepared(row));
+  pg::Result const holders = pg::execute(
+      "SELECT DISTINCT p.gid FROM pg_locks l JOIN pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NULL"
+      " AND own.virtualtransaction = l.virtualtransaction JOIN pg_prepared_xacts p ON p.transaction = own.transactionid"
+      " WHERE l.relation = $1 AND l.pid IS NULL AND p.database = current_database() ORDER BY 1",
+      {pg::Param::oid(relation)});
+  for (const pg::Row &row : holders) found.push_back(describe_prepared(row));
   return found;
 }
 

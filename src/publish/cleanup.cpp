@@ -90,6 +90,7 @@ std::string finish_job(const Job &job) {
 
 std::string cancel_job(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::cancel);
+  if (was_rolled_back(job.id)) validate_now(job);
   Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
     drop_what_is_left(job, job.shadow, attempt);

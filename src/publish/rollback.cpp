@@ -59,7 +59,7 @@ std::string rows(std::int64_t count) { return std::to_string(count) + (count == 
 std::string nothing_to_undo(const Job &job) {
   if (job.state == "finished")
     return "nothing was changed: backfill \"" + job.name + "\" is finished and its archive is gone";
-  return "nothing to undo: backfill \"" + job.name + "\" is " + job.state + " and has not been published";
+  return "nothing to undo: backfill \"" + job.name + "\" is " + job.state + ", not published";
 }
 
 }  // namespace
