@@ -84,7 +84,8 @@ std::int64_t insert_into_shadow(const Job &job, const TableShape &shape, const s
 }
 
 // How many live rows have these keys.
-std::int64_t count_live(const TableShape &shape, const std::vector<KeyColumn> &key, const std::vector<pg::Param> &keys) {
+std::int64_t count_live(const TableShape &shape, const std::vector<KeyColumn> &key,
+                        const std::vector<pg::Param> &keys) {
   return pg::query_integer("SELECT count(*) FROM ONLY " + qualified(shape.schema, shape.table) + " AS l JOIN " +
                                keys_item(key) + " ON " + key_matches(shape, "l", "k"),
                            keys);

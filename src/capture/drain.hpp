@@ -13,10 +13,10 @@
 namespace backfill {
 
 struct DrainResult {
-  std::int64_t taken = 0;  // log rows
-  std::int64_t keys = 0;   // distinct keys
-  std::int64_t dropped = 0;    // live rows that the transform yielded no row for
-  bool truncated = false;  // a TRUNCATE marker was met: the shadow is empty now, every chunk is to be replaced
+  std::int64_t taken = 0;    // log rows
+  std::int64_t keys = 0;     // distinct keys
+  std::int64_t dropped = 0;  // live rows that the transform yielded no row for
+  bool truncated = false;    // a TRUNCATE marker was met: the shadow is empty now, every chunk is to be replaced
 };
 
 // One batch of at most `limit` log rows, in the current transaction.  A unique violation between a key of this batch
