@@ -1,0 +1,126 @@
+# Whatever dies in mid-copy, the job goes on where it was: no finished chunk is done again, no row is lost or there twice.
+#
+# Every job stops before a gate in the middle of its fifth chunk, so that what is done by then is known; then rows of
+# finished chunks and of others are changed.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use Jobs;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('main');
+value($node, 'CREATE EXTENSION backfill');
+
+# Starts a job and lets it come to the gate; returns the worker's and the coordinator's pid, and what is finished.
+sub run_to_gate
+{
+  my ($table, %with) = @_;
+  make_table($node, $table);
+  close_gate($node, $table);
+  value($node, "SELECT backfill_plan(\$\$" . spec($table, %with) . "\$\$)");
+  value($node, "SELECT backfill_run('$table')");
+  my $worker = at_gate($node);
+  value($node, "DELETE FROM $table WHERE id IN (150, 950); UPDATE $table SET v = -v WHERE id IN (250, 850);
+    UPDATE $table SET day = '2024-01-09' WHERE id = 350; UPDATE $table SET id = 2000, day = '2024-01-01' WHERE id = 750;
+    INSERT INTO $table VALUES (3000, '2024-01-02', 1, 'old'), (4000, NULL, 1, 'old')");
+  my $coordinator = value($node, q{SELECT pid FROM pg_locks WHERE locktype = 'object' AND classid = 'backfill.job'::regclass
+    AND objsubid = 1 AND granted});
+  my $finished = finished_chunks($node, $table);
+  is(scalar(split /\n/, $finished), 4, "$table: four chunks are done before the gate");
+  return ($worker, $coordinator, $finished);
+}
+
+sub is_kept
+{
+  my ($table, $finished) = @_;
+  is(finished_chunks($node, $table, '1, 2, 3, 4'), $finished, "$table: no finished chunk was done again");
+  exact($node, $table);
+  is(job($node, $table, 'progress'), '100.0', "$table: progress is 100");
+  value($node, "SELECT backfill_cancel('$table')");
+  return;
+}
+
+sub wait_for_restart
+{
+  my ($pid) = @_;
+  $node->poll_query_until('postgres', "SELECT pg_postmaster_start_time() IS NOT NULL AND NOT pg_is_in_recovery()
+    AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)")
+    or die 'the server did not come back';
+  return;
+}
+
+# -- kill -9 makes the server restart; the coordinator comes back with it
+
+foreach my $victim (qw(worker coordinator))
+{
+  my $table = "killed_$victim";
+  my ($worker, $coordinator, $finished) = run_to_gate($table);
+  my $pid = $victim eq 'worker' ? $worker : $coordinator;
+  kill 'KILL', $pid;
+  wait_for_restart($pid);
+  at_gate($node, $worker);
+  is(job($node, $table, 'state'), 'running', "$table: it resumes by itself");
+  open_gate($node, $table);
+  wait_state($node, $table, 'ready');
+  is_kept($table, $finished);
+}
+
+# -- an immediate stop: nobody is there to go on, and the state says so
+
+{
+  my ($worker, $coordinator, $finished) = run_to_gate('stopped');
+  $node->stop('immediate');
+  $node->start;
+  is(job($node, 'stopped', 'state'), 'stalled', 'stopped: the state is honest');
+  is(job($node, 'stopped', 'next_command'), q{SELECT backfill_run('stopped');}, 'stopped: and says what to type');
+  is(job($node, 'stopped', 'eta'), '-', 'stopped: without a promise');
+  refused($node, q{CALL backfill_wait('stopped')}, '55000', 'stopped: there is nothing to wait for');
+  value($node, q{SELECT backfill_run('stopped')});
+  at_gate($node, $worker);
+  open_gate($node, 'stopped');
+  wait_state($node, 'stopped', 'ready');
+  is_kept('stopped', $finished);
+}
+
+# -- terminated by an administrator
+
+{
+  my ($worker, $coordinator, $finished) = run_to_gate('ended_worker');
+  value($node, "SELECT pg_terminate_backend($worker)");
+  at_gate($node, $worker);
+  is( value($node, q{SELECT attempts FROM backfill.chunks WHERE name = 'ended_worker' AND chunk = 5}),
+    '2', 'ended_worker: the attempt counts');
+  open_gate($node, 'ended_worker');
+  wait_state($node, 'ended_worker', 'ready');
+  is_kept('ended_worker', $finished);
+}
+
+{
+  my ($worker, $coordinator, $finished) = run_to_gate('ended_coordinator');
+  value($node, "SELECT pg_terminate_backend($coordinator)");
+  $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $coordinator)")
+    or die 'the coordinator did not end';
+  open_gate($node, 'ended_coordinator');
+  wait_state($node, 'ended_coordinator', 'ready', 'ended_coordinator: the server starts another one');
+  is_kept('ended_coordinator', $finished);
+}
+
+# -- a worker that wakes up late: somebody else has its step
+
+{
+  my ($worker, $coordinator, $finished) = run_to_gate('fenced');
+  value($node, q{UPDATE backfill.step SET token = nextval('backfill.step_token'), status = 'pending', pid = NULL
+    WHERE status = 'running' AND chunk = 5});
+  open_gate($node, 'fenced');
+  wait_state($node, 'fenced', 'ready');
+  is( value($node, q{SELECT attempts || ' ' || batches || ' ' || rows FROM backfill.chunks WHERE name = 'fenced' AND chunk = 5}),
+    '2 1 100', 'fenced: what it did was rolled back, and done once');
+  is_kept('fenced', $finished);
+}
+
+$node->stop;
+done_testing();
