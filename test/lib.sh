@@ -8,7 +8,7 @@
 #
 # A workspace is one temporary directory: src (the checkout), pg (PostgreSQL), data and log of each cluster.  Nothing else
 # is written (but the cache of ccache, where that is installed), so two runs do not meet.  It is removed at the end;
-# BACKFILL_KEEP=1 keeps it.
+# BACKFILL_KEEP=1 keeps it, BACKFILL_KEEP=cluster its servers too.
 # shellcheck shell=bash
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -49,6 +49,7 @@ in_workspace() {
 
 # Servers whose starter was killed are stopped here: their pid files are in the workspace.
 leave_workspace() {
+  [ "${BACKFILL_KEEP:-}" != cluster ] || return 0
   local pid_file pid
   while IFS= read -r pid_file; do
     pid=$(head -n 1 "$pid_file")

@@ -204,6 +204,17 @@ std::string who_and_why(const Facts &facts) {
   return lines.take();
 }
 
+// As it was written, further lines under the first.
+std::string indented(const std::string &text, std::size_t by) {
+  std::size_t const begin = text.find_first_not_of(" \n"), last = text.find_last_not_of(" \n");
+  std::string out;
+  for (std::size_t i = begin; begin != std::string::npos && i <= last; i++) {
+    out += text[i];
+    if (text[i] == '\n') out += std::string(by, ' ');
+  }
+  return out;
+}
+
 std::string computed(const Facts &facts) {
   const Transform &transform = facts.job.spec.transform;
   if (transform.is_query()) {
@@ -215,10 +226,10 @@ std::string computed(const Facts &facts) {
   for (const auto &[column, type] : transform.add_columns) out += "ADD COLUMN " + column + ' ' + type + '\n';
   bool first = true;
   for (const auto &[column, expression] : transform.set) {
-    out += (first ? "SET " : ",\n    ") + column + " = " + one_line(expression);
+    out += (first ? "SET " : ",\n    ") + column + " = " + indented(expression, 6);
     first = false;
   }
-  if (!transform.join.empty()) out += '\n' + one_line(transform.join);
+  if (!transform.join.empty()) out += '\n' + indented(transform.join, 0);
   return sql(out) + "\n";
 }
 

@@ -15,7 +15,8 @@ COMMENT ON FUNCTION backfill.time_text(interval) IS
 
 CREATE FUNCTION backfill.time_range(best interval) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN backfill.time_text(best * 0.8) || ' - ' || backfill.time_text(best * 1.5);
+RETURN CASE WHEN backfill.time_text(best * 0.8) = backfill.time_text(best * 1.5) THEN 'about ' || backfill.time_text(best)
+            ELSE backfill.time_text(best * 0.8) || ' - ' || backfill.time_text(best * 1.5) END;
 
 COMMENT ON FUNCTION backfill.time_range(interval) IS
   'The range shown for a projected time: 0.8 to 1.5 times the best guess. Takes no locks.';
