@@ -96,9 +96,9 @@ the_report() {
   say "What the writer noticed"
   tell_writer
   say "The report, for the ticket"
-  show_text "SELECT backfill_report('flights_february') \\g $workspace/report.md"
+  show_text "SELECT backfill_report('flights_february') \\g report.md"
   typed "" "sed '/^## Checks/,\$d' report.md"
-  sed '/^## Checks/,$d' "$workspace/report.md"
+  sed '/^## Checks/,$d' report.md
   echo "(and then its checks with their evidence, dependents, history, the way back, the next command)"
 }
 
