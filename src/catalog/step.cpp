@@ -156,6 +156,11 @@ bool is_transient(const std::string &sqlstate) {
          sqlstate == sqlstate::lock_not_available;
 }
 
+// What the ledger keeps of a failure.  The server's details of a violated constraint quote the row: they are left out.
+std::string detail_without_rows(const Error &failure) {
+  return failure.sqlstate.starts_with("23") ? std::string() : failure.detail;
+}
+
 bool fail_step(const Step &step, const Error &failure, int retries) {
   bool const again = is_transient(failure.sqlstate) && step.attempts <= retries;
   pg::as_extension([&] {
@@ -167,7 +172,7 @@ bool fail_step(const Step &step, const Error &failure, int retries) {
         " waiting_for = CASE WHEN $4 THEN 'retry after ' || $6 END,"
         " sqlstate = $5, error = $6, error_detail = nullif($7, ''), error_hint = nullif($8, '')"
         " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
-        {step.job, step.id, step.token, again, failure.sqlstate, failure.what(), failure.detail, failure.hint});
+        {step.job, step.id, step.token, again, failure.sqlstate, failure.what(), detail_without_rows(failure), failure.hint});
   });
   return again;
 }

@@ -182,7 +182,7 @@ std::vector<Step> work_steps(const Job &job, const ChunkPlan &chunks) {
   add_chunk_steps(steps, chunks);
   steps.push_back(make_step(stage::purge, "build", "purge", "remove keys changed during the copy"));
   add_index_steps(steps, job);
-  steps.push_back(make_step(stage::shape, "build", "shape", "options, statistics targets, comments and privileges"));
+  steps.push_back(make_step(stage::shape, "build", "shape", "options, statistics targets and comments"));
   steps.push_back(make_step(stage::analyze, "build", "analyze", "analyze " + job.shadow_name));
   steps.push_back(make_step(stage::drain, "catch up", "drain", "apply captured changes"));
   steps.push_back(make_step(stage::audit, "audit", "audit", "begin an audit"));

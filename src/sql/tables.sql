@@ -17,7 +17,7 @@ CREATE TABLE backfill.job (
                    CHECK (state IN ('planned', 'running', 'ready', 'published', 'paused', 'failed', 'finished', 'cancelled')),
   request          text CHECK (request IN ('pause')),
   strategy         text NOT NULL CHECK (strategy IN ('swap')),
-  spec             jsonb NOT NULL,
+  spec             json NOT NULL,         -- json keeps the order of the keys: added columns come in it
   description      text,
   requested_by     text,
   responsible      text,
