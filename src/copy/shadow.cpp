@@ -103,10 +103,12 @@ std::string creation_sql(const Job &job, const Live &live, const std::vector<pg:
          (live.tablespace.empty() ? "" : " TABLESPACE " + quote_ident(live.tablespace));
 }
 
-// Rows of live may violate a constraint that was never validated; the shadow must take them as they are.
+// Rows of live may violate a constraint that was never validated; the shadow must take them as they are.  NOT NULL is
+// such a constraint ('n') where the server keeps a row for it.
 void drop_unvalidated_checks(const Job &job, const std::string &shadow) {
   const pg::Result rows = pg::execute(
-      "SELECT conname FROM pg_constraint WHERE conrelid = $1 AND contype = 'c' AND NOT convalidated ORDER BY conname",
+      "SELECT conname FROM pg_constraint WHERE conrelid = $1 AND contype IN ('c', 'n') AND NOT convalidated ORDER BY "
+      "conname",
       {Param::oid(job.live)});
   for (const pg::Row row : rows)
     pg::execute("ALTER TABLE " + shadow + " DROP CONSTRAINT " + quote_ident(row.text("conname")));
@@ -219,7 +221,7 @@ void add_unvalidated_checks(const Job &job, const std::string &shadow) {
   const pg::Result rows = pg::execute(R"(
     SELECT k.conname, pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment
     FROM pg_constraint k
-    WHERE k.conrelid = $1 AND k.contype = 'c' AND NOT k.convalidated
+    WHERE k.conrelid = $1 AND k.contype IN ('c', 'n') AND NOT k.convalidated
       AND NOT EXISTS (SELECT FROM pg_constraint s WHERE s.conrelid = $2 AND s.conname = k.conname)
     ORDER BY k.conname)",
                                       {Param::oid(job.live), Param::oid(job.shadow)});

@@ -55,6 +55,8 @@ struct VolatileWalk {
   const Level *level;
 };
 
+bool volatile_walker(Node *node, void *context);
+
 bool range_column_is_volatile(const Level *level, RangeTblEntry *entry, int column) {
   if (column <= 0) return false;
   if (entry->rtekind == RTE_SUBQUERY) {
@@ -78,6 +80,14 @@ bool range_column_is_volatile(const Level *level, RangeTblEntry *entry, int colu
     foreach (cell, entry->functions)
       if (contain_volatile_functions(lfirst_node(RangeTblFunction, cell)->funcexpr)) return true;
   }
+#if PG_VERSION_NUM >= 180000
+  // What a grouped query selects refers to the expressions of GROUP BY, which stand in an entry of their own.
+  if (entry->rtekind == RTE_GROUP) {
+    Node *const grouped = static_cast<Node *>(list_nth(entry->groupexprs, column - 1));
+    VolatileWalk walk{level};
+    return contain_volatile_functions(grouped) || volatile_walker(grouped, &walk);
+  }
+#endif
   return false;
 }
 

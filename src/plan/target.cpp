@@ -15,19 +15,33 @@ namespace backfill {
 
 namespace {
 
+Error not_a_name(const std::string &table, const Error &failure) {
+  return Error(failure.sqlstate, "\"" + table + "\" is not the name of a table",
+               std::string("The server says: ") + failure.what() + ".",
+               "Write table or schema.table, with double quotes around a part that is not a plain lower-case word.");
+}
+
 Oid resolve(const std::string &table) {
   try {
     return static_cast<Oid>(
         pg::query_integer("SELECT coalesce(pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8, 0)", {table}));
   } catch (const Error &failure) {
-    throw Error(failure.sqlstate, "\"" + table + "\" is not the name of a table",
-                std::string("The server says: ") + failure.what() + ".",
-                "Write table or schema.table, with double quotes around a part that is not a plain lower-case word.");
+    throw not_a_name(table, failure);
+  }
+}
+
+// Newer servers' to_regclass yields NULL for what is no name at all; the cast always tells.
+void require_name(const std::string &table) {
+  try {
+    pg::subtransaction([&] { return pg::query_value("SELECT $1::pg_catalog.regclass", {table}); });
+  } catch (const Error &failure) {
+    if (failure.sqlstate != sqlstate::undefined_table && failure.sqlstate != "3F000") throw not_a_name(table, failure);
   }
 }
 
 // The table the caller may have meant: of the schema named, or of those on the search path.
 Error no_such_table(const std::string &table) {
+  require_name(table);
   pg::Result const names = pg::execute(
       "SELECT c.relname::text AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
       "c.relnamespace,"
@@ -241,15 +255,16 @@ namespace {
 struct UniqueIndex {
   std::string name;
   std::vector<std::string> columns;
-  bool primary, immediate, valid, partial, expression, nullable;
-  bool usable() const { return immediate && valid && !partial && !expression && !nullable; }
+  bool primary, immediate, valid, partial, expression, nullable, overlapping;
+  bool usable() const { return immediate && valid && !partial && !expression && !nullable && !overlapping; }
   std::string flaw() const {
-    return !immediate   ? "is deferrable"
-           : !valid     ? "is not valid"
-           : partial    ? "is partial"
-           : expression ? "is over an expression"
-           : nullable   ? "has a column that may be null"
-                        : "";
+    return !immediate    ? "is deferrable"
+           : !valid      ? "is not valid"
+           : partial     ? "is partial"
+           : expression  ? "is over an expression"
+           : nullable    ? "has a column that may be null"
+           : overlapping ? "is WITHOUT OVERLAPS"
+                         : "";
   }
 };
 
@@ -257,8 +272,9 @@ std::vector<UniqueIndex> unique_indexes(Oid table) {
   return pg::as_extension([&] {
     pg::Result const found = pg::execute(
         "SELECT c.relname, i.indisprimary, i.indimmediate, i.indisvalid AND i.indisready AND i.indislive AS valid,"
-        " i.indpred IS NOT NULL AS partial, i.indexprs IS NOT NULL AS expression,"
-        " coalesce(bool_or(NOT a.attnotnull), false) AS nullable,"
+        " i.indpred IS NOT NULL AS partial, i.indexprs IS NOT NULL AS expression, i.indisexclusion AS overlapping,"
+        " coalesce(bool_or(NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint u WHERE u.conrelid = i.indrelid"
+        "   AND u.contype = 'n' AND NOT u.convalidated AND a.attnum = ANY (u.conkey))), false) AS nullable,"
         " coalesce(array_agg(a.attname::text ORDER BY k.n) FILTER (WHERE a.attname IS NOT NULL), '{}') AS columns"
         " FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
         " CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)"
@@ -271,7 +287,7 @@ std::vector<UniqueIndex> unique_indexes(Oid table) {
     for (const pg::Row &row : found)
       indexes.push_back({row.text("relname"), row.texts("columns"), row.boolean("indisprimary"),
                          row.boolean("indimmediate"), row.boolean("valid"), row.boolean("partial"),
-                         row.boolean("expression"), row.boolean("nullable")});
+                         row.boolean("expression"), row.boolean("nullable"), row.boolean("overlapping")});
     return indexes;
   });
 }
