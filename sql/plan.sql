@@ -4,6 +4,7 @@
 \pset tuples_only on
 SET client_min_messages = warning;
 SET timezone = 'Europe/Berlin';
+DROP EXTENSION IF EXISTS backfill CASCADE;
 CREATE EXTENSION backfill;
 CREATE ROLE regress_sales;
 CREATE SCHEMA sales AUTHORIZATION regress_sales;
