@@ -102,6 +102,18 @@ wait_state($node, 'failing', 'failed');
 value($node, q{SELECT backfill_cancel('failing')});
 same(inventory($node), $before, 'cancelled when failed: nothing is left');
 
+# -- capture that was tampered with
+
+plan_job('failing', label => "'new ' || id");
+run_job('failing');
+wait_state($node, 'failing', 'ready');
+my $trigger = value($node, q{SELECT tgname FROM pg_trigger WHERE tgrelid = 'failing'::regclass AND tgname LIKE 'backfill_capture%'});
+value($node, "ALTER TABLE failing DISABLE TRIGGER $trigger");
+wait_state($node, 'failing', 'failed', 'a job whose capture was switched off fails');
+refused($node, q{SELECT backfill_publish('failing')}, '55000', 'and cannot be published');
+value($node, q{SELECT backfill_cancel('failing')});
+same(inventory($node), $before, 'cancelled then: nothing is left');
+
 # -- errors that pass
 
 make_table($node, 'passing');
