@@ -94,6 +94,7 @@ bool Coordinator::advance(const Job &job) {
 bool Coordinator::run_stage(const Job &job, int stage) {
   StageCounts const counts = pg::transaction([&] { return count_stage(job.id, stage); });
   if (counts.pending == 0 && counts.running == 0) {
+    if (counts.failed == 0) return true;  // workers have finished the stage since it was looked for
     pg::transaction([&] { fail_job(job, stage_failure(job.id, stage)); });
     return false;
   }

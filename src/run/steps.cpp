@@ -25,6 +25,7 @@ namespace {
 
 constexpr std::int64_t drain_limit = 10000;    // log rows a batch
 constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first catch-up
+constexpr char truncated_detail[] = "The table was truncated: every chunk runs again.";
 constexpr long retry_pause = 200;              // ms
 
 // The kinds of step that are one transaction.  False: the step is to be run again later.
@@ -44,7 +45,7 @@ bool purge(const Job &job, const Step &) {
   if (!purge_logged_keys(job, read_shape(job)).truncated) return true;
   // Emptied by a TRUNCATE: the copy begins again; there is no index yet, so chunks need not replace anything.
   reopen_steps(job.id, {"range", "blocks"}, false);
-  record_event(job.id, "truncated", "The table was truncated: every chunk runs again.");
+  record_event(job.id, "truncated", truncated_detail);
   return false;
 }
 
@@ -187,12 +188,21 @@ void write_failure(const Job &job, const Step &step, const Error &failure) {
   });
 }
 
+// A TRUNCATE was met once the shadow has its index.
+void start_over(const Job &job) {
+  restart_chunks(job.id);
+  if (job.state == "ready")
+    set_state(job, "running", "truncated", truncated_detail);
+  else
+    record_event(job.id, "truncated", truncated_detail);
+}
+
 // A value that moved from another row into the chunk since the last drain is in the shadow twice now.  As of one moment
 // it is not: with the log drained in the snapshot that reads the chunk.  nullopt: a TRUNCATE was met, everything starts over.
 std::optional<std::int64_t> replace_drained(const Job &job, const TableShape &shape, const Step &step) {
   return pg::with_snapshot([&]() -> std::optional<std::int64_t> {
     if (drain_all(job, shape).truncated) {
-      restart_chunks(job.id);
+      start_over(job);
       return std::nullopt;
     }
     return replace_chunk(job, shape, step);
@@ -247,8 +257,7 @@ std::int64_t catch_up(const Job &job) {
     if (pending_keys(*now) == 0) return std::int64_t{0};
     DrainResult const result = drain_batch(*now, read_shape(*now), drain_limit);
     if (result.truncated) {
-      restart_chunks(now->id);
-      if (now->state == "ready") set_state(*now, "running", "truncated", "The table was truncated: every chunk runs again.");
+      start_over(*now);
     } else if (result.dropped > 0 && now->state == "ready" && audit_counted_every_row(now->id)) {
       reopen_audit(now->id);
       set_state(*now, "running", "audit outdated",

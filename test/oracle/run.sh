@@ -17,7 +17,7 @@ set -uo pipefail
 
 variants=(join query blocks truncate retry pause cancel)
 seed=$((RANDOM)) rounds='' minutes='' chosen=()
-tests=0 failures=0
+tests=0 failures=0 writers=()
 oracle=$checkout/test/oracle
 
 main() {
@@ -98,6 +98,7 @@ choose() {
   case $variant in
     query) query=yes ;;
     blocks) chunk_by=blocks exclude='' scope_index=no ;;
+    pause) rows=12000 ;;
   esac
   label="coalesce(r.name, 'nowhere') || ' ' || o.amount::text || ' ' || coalesce(length(o.body), -1)"
   columns='id, part, at, code, amount, region, body, raw, doc, serial, total, label'
@@ -312,8 +313,8 @@ launch() {
 # The only way to end pgbench early is a signal, which ends its sessions too; then they are gone.
 stop_writers() {
   local pid gone
-  for pid in "${writers[@]:-}"; do
-    [ -n "$pid" ] || continue
+  [ ${#writers[@]} != 0 ] || return 0
+  for pid in "${writers[@]}"; do
     kill -0 "$pid" 2>/dev/null || not_ok "$variant: pgbench ran until it was stopped"
     kill "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
