@@ -11,10 +11,11 @@ const std::vector<std::string> after_kinds = {"release", "validate"};
 
 void mark_publish_step_done(int job) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.step SET status = 'done', attempts = attempts + 1, pid = NULL, waiting_for = NULL,"
-                " started_at = transaction_timestamp(), finished_at = clock_timestamp(), sqlstate = NULL, error = NULL,"
-                " error_detail = NULL, error_hint = NULL WHERE job_id = $1 AND kind = 'publish'",
-                {job});
+    pg::execute(
+        "UPDATE backfill.step SET status = 'done', attempts = attempts + 1, pid = NULL, waiting_for = NULL,"
+        " started_at = transaction_timestamp(), finished_at = clock_timestamp(), sqlstate = NULL, error = NULL,"
+        " error_detail = NULL, error_hint = NULL WHERE job_id = $1 AND kind = 'publish'",
+        {job});
   });
 }
 
@@ -24,8 +25,8 @@ pg::Param oid_or_null(Oid oid) { return oid == 0 ? pg::Param(nullptr) : pg::Para
 
 std::string retention_end(const Job &job) {
   return pg::as_extension([&] {
-    return *pg::query_value("SELECT date_trunc('second', clock_timestamp() + retention)::text FROM backfill.job WHERE id = $1",
-                            {job.id});
+    return *pg::query_value(
+        "SELECT date_trunc('second', clock_timestamp() + retention)::text FROM backfill.job WHERE id = $1", {job.id});
   });
 }
 
@@ -59,16 +60,19 @@ void record_ended(const Job &job, const std::string &state, const std::string &d
 
 bool was_rolled_back(int job) {
   return pg::as_extension([&] {
-    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.event e JOIN backfill.job j ON j.id = e.job_id"
-                             " WHERE e.job_id = $1 AND e.event = 'rolled back' AND j.state <> 'published')",
-                             {job});
+    return pg::query_boolean(
+        "SELECT EXISTS (SELECT FROM backfill.event e JOIN backfill.job j ON j.id = e.job_id"
+        " WHERE e.job_id = $1 AND e.event = 'rolled back' AND j.state <> 'published')",
+        {job});
   });
 }
 
 std::optional<int> next_after_stage(int job) {
   return pg::as_extension([&]() -> std::optional<int> {
     auto const stage = pg::query_value(
-        "SELECT min(stage) FROM backfill.step WHERE job_id = $1 AND phase = 'after' AND status IN ('pending', 'running')", {job});
+        "SELECT min(stage) FROM backfill.step WHERE job_id = $1 AND phase = 'after' AND status IN ('pending', "
+        "'running')",
+        {job});
     if (!stage) return std::nullopt;
     return std::stoi(*stage);
   });

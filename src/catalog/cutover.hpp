@@ -22,7 +22,7 @@ void record_rolled_back(const Job &job, const std::string &detail);
 void record_ended(const Job &job, const std::string &state, const std::string &detail);
 
 // Steps after a swap, also after the one that rolls back: `release`, `validate`.
-bool was_rolled_back(int job);                  // published once, and not now
+bool was_rolled_back(int job);                 // published once, and not now
 std::optional<int> next_after_stage(int job);  // the lowest stage with a pending one
 
 // Ids of the published jobs whose retention has ended, oldest first.

@@ -37,9 +37,10 @@ void release_foreign_keys(const Job &job) {
 void validate_foreign_key(const Job &job, const std::string &name) {
   std::string const table = relation_sql(job.live);
   bool const waits = pg::as_extension([&] {
-    return pg::query_boolean("SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1 AND conname = $2"
-                             " AND contype = 'f' AND NOT convalidated)",
-                             {pg::Param::oid(job.live), name});
+    return pg::query_boolean(
+        "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1 AND conname = $2"
+        " AND contype = 'f' AND NOT convalidated)",
+        {pg::Param::oid(job.live), name});
   });
   if (!waits) return;
   try {
@@ -65,7 +66,8 @@ void run_after_step(const Job &job, const Step &step) {
   } else if (step.kind == "validate") {
     Node const params = parse_document(step.params);
     const Node *const constraint = params.find("constraint");
-    if (constraint == nullptr) throw Error(sqlstate::internal_error, "step " + std::to_string(step.id) + " names no constraint");
+    if (constraint == nullptr)
+      throw Error(sqlstate::internal_error, "step " + std::to_string(step.id) + " names no constraint");
     validate_foreign_key(job, constraint->text());
   } else {
     throw Error(sqlstate::internal_error, "there is no step of kind \"" + step.kind + "\" after publish");

@@ -38,9 +38,10 @@ void drop_table(Oid table) {
 
 bool carries_triggers(const Job &job) {
   return relation_exists(job.live) &&
-         pg::query_boolean("SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal AND tgname IN ($2, $3))",
-                           {pg::Param::oid(job.live), "backfill_capture_" + std::to_string(job.id),
-                            "backfill_truncate_" + std::to_string(job.id)});
+         pg::query_boolean(
+             "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal AND tgname IN ($2, $3))",
+             {pg::Param::oid(job.live), "backfill_capture_" + std::to_string(job.id),
+              "backfill_truncate_" + std::to_string(job.id)});
 }
 
 // Drops the capture of a job, and the table that is not in service; what is in service stays as it is.
@@ -85,7 +86,8 @@ Tries finish(const Job &job, const Limits &limits) {
 std::string finish_job(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::finish);
   Tries const tries = finish(job, limits_of({job}));
-  return "finished " + job.name + " " + describe(tries) + "; " + display_name(job.target_schema, job.archive_name) + " was dropped";
+  return "finished " + job.name + " " + describe(tries) + "; " + display_name(job.target_schema, job.archive_name) +
+         " was dropped";
 }
 
 std::string cancel_job(const Job &job) {

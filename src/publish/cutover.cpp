@@ -31,7 +31,8 @@ bool same_locks(std::vector<LockRequest> one, std::vector<LockRequest> other) {
 DrainResult drain_once(const Job &job, const TableShape &shape, bool forward, std::int64_t limit) {
   DrainResult const result = forward ? drain_batch(job, shape, limit) : drain_reverse(job, shape, limit);
   if (result.truncated && forward) throw Overtaken::by_truncate(job.id);
-  if (result.dropped > 0 && forward && audit_counted_every_row(job.id)) throw Overtaken::by_lost_rows(job.id, result.dropped);
+  if (result.dropped > 0 && forward && audit_counted_every_row(job.id))
+    throw Overtaken::by_lost_rows(job.id, result.dropped);
   return result;
 }
 

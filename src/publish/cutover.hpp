@@ -28,10 +28,14 @@ std::int64_t drain_rest(const Swap &swap, Try &attempt);
 class Overtaken : public Error {
  public:
   // Every row has to be computed again.
-  static Overtaken by_truncate(int job) { return {job, true, "it was truncated since the copy; every chunk is run again"}; }
+  static Overtaken by_truncate(int job) {
+    return {job, true, "it was truncated since the copy; every chunk is run again"};
+  }
   // The audit counted as many rows as live had; rows written since would be lost.
   static Overtaken by_lost_rows(int job, std::int64_t rows) {
-    return {job, false, "rows written since the audit have no row in the new version (" + std::to_string(rows) + "); it is audited again"};
+    return {job, false,
+            "rows written since the audit have no row in the new version (" + std::to_string(rows) +
+                "); it is audited again"};
   }
   int job;
   bool truncated;

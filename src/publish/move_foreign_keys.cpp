@@ -18,10 +18,11 @@ namespace backfill {
 namespace {
 
 pg::Result foreign_keys_of(Oid table) {
-  return pg::execute("SELECT c.oid, c.conname, c.confrelid, c.convalidated, pg_get_constraintdef(c.oid) AS definition,"
-                     " obj_description(c.oid, 'pg_constraint') AS comment FROM pg_constraint c"
-                     " WHERE c.conrelid = $1 AND c.contype = 'f' AND c.conparentid = 0 ORDER BY c.conname COLLATE \"C\"",
-                     {pg::Param::oid(table)});
+  return pg::execute(
+      "SELECT c.oid, c.conname, c.confrelid, c.convalidated, pg_get_constraintdef(c.oid) AS definition,"
+      " obj_description(c.oid, 'pg_constraint') AS comment FROM pg_constraint c"
+      " WHERE c.conrelid = $1 AND c.contype = 'f' AND c.conparentid = 0 ORDER BY c.conname COLLATE \"C\"",
+      {pg::Param::oid(table)});
 }
 
 std::string without_validity(std::string definition) {
@@ -33,8 +34,8 @@ std::string without_validity(std::string definition) {
 }
 
 void disable(const Swap &swap, Oid constraint, std::vector<std::string> &sql) {
-  for (const pg::Row &row :
-       pg::execute("SELECT tgname, tgrelid FROM pg_trigger WHERE tgconstraint = $1 ORDER BY oid", {pg::Param::oid(constraint)})) {
+  for (const pg::Row &row : pg::execute("SELECT tgname, tgrelid FROM pg_trigger WHERE tgconstraint = $1 ORDER BY oid",
+                                        {pg::Param::oid(constraint)})) {
     std::string const table = row.oid("tgrelid") == swap.out ? swap.retired_sql() : relation_sql(row.oid("tgrelid"));
     sql.push_back("ALTER TABLE " + table + " DISABLE TRIGGER " + quote_ident(row.text("tgname")));
   }
@@ -72,7 +73,8 @@ std::vector<std::string> move_foreign_keys(const Swap &swap) {
     sql.push_back("ALTER TABLE " + swap.target_sql() + " ADD CONSTRAINT " + name + " " +
                   without_validity(row.text("definition")) + " NOT VALID");
     if (!row.null("comment"))
-      sql.push_back("COMMENT ON CONSTRAINT " + name + " ON " + swap.target_sql() + " IS " + quote_literal(row.text("comment")));
+      sql.push_back("COMMENT ON CONSTRAINT " + name + " ON " + swap.target_sql() + " IS " +
+                    quote_literal(row.text("comment")));
     disable(swap, row.oid("oid"), sql);
   }
   return sql;

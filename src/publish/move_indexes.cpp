@@ -10,9 +10,10 @@ namespace backfill {
 namespace {
 
 pg::Result indexes_of(Oid table) {
-  return pg::execute("SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-                     " WHERE i.indrelid = $1 ORDER BY c.relname COLLATE \"C\"",
-                     {pg::Param::oid(table)});
+  return pg::execute(
+      "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+      " WHERE i.indrelid = $1 ORDER BY c.relname COLLATE \"C\"",
+      {pg::Param::oid(table)});
 }
 
 bool has(const pg::Result &indexes, const std::string &name) {
@@ -37,10 +38,11 @@ std::vector<std::string> move_indexes(const Swap &swap) {
     if (has(twins, twin)) {
       enter.push_back(rename(swap, twin, name));
     } else if (swap.forward && row.boolean("indisvalid")) {
-      throw Error(sqlstate::object_not_in_prerequisite_state,
-                  "index " + display_name(swap.schema, name) + " has no counterpart on the new version",
-                  "It was created after the backfill had been planned.",
-                  "Drop it and create it again after the backfill was published, or cancel the backfill and plan it anew.");
+      throw Error(
+          sqlstate::object_not_in_prerequisite_state,
+          "index " + display_name(swap.schema, name) + " has no counterpart on the new version",
+          "It was created after the backfill had been planned.",
+          "Drop it and create it again after the backfill was published, or cancel the backfill and plan it anew.");
     }
   }
   retire.insert(retire.end(), enter.begin(), enter.end());

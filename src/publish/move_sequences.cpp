@@ -16,7 +16,8 @@ pg::Result sequences_of(Oid table, const char *deptype) {
   return pg::execute(
       "SELECT s.oid, n.nspname, s.relname, a.attname, q.seqincrement, q.seqmin, q.seqmax, q.seqstart, q.seqcache,"
       " q.seqcycle, format_type(q.seqtypid, NULL) AS type, obj_description(s.oid, 'pg_class') AS comment"
-      " FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_sequence q ON q.seqrelid = s.oid"
+      " FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_sequence q ON q.seqrelid = "
+      "s.oid"
       " JOIN pg_namespace n ON n.oid = s.relnamespace"
       " JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid"
       " WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1"
@@ -25,8 +26,9 @@ pg::Result sequences_of(Oid table, const char *deptype) {
 }
 
 bool has_column(Oid table, const std::string &column) {
-  return pg::query_boolean("SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1 AND attname = $2 AND attnum > 0)",
-                           {pg::Param::oid(table), column});
+  return pg::query_boolean(
+      "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1 AND attname = $2 AND attnum > 0)",
+      {pg::Param::oid(table), column});
 }
 
 std::string sql_name(const pg::Row &row) { return qualified(row.text("nspname"), row.text("relname")); }

@@ -39,11 +39,12 @@ std::string joined(const std::vector<std::string> &parts, const char *separator)
 void require_checks(const Job &job) {
   std::vector<std::string> const failed = blocking_checks(job);
   if (failed.empty()) return;
-  throw refusal(job, std::to_string(failed.size()) + (failed.size() == 1 ? " check stands" : " checks stand") + " in the way",
-                "Failed or not run: " + joined(failed, ", ") + ".",
-                "Look at backfill.checks; audit again with " + call_sql("backfill_audit", job) +
-                    " or accept one with SELECT backfill_waive(" + quote_literal(job.name) + ", " +
-                    quote_literal(failed.front()) + ", 'the reason');");
+  throw refusal(
+      job, std::to_string(failed.size()) + (failed.size() == 1 ? " check stands" : " checks stand") + " in the way",
+      "Failed or not run: " + joined(failed, ", ") + ".",
+      "Look at backfill.checks; audit again with " + call_sql("backfill_audit", job) +
+          " or accept one with SELECT backfill_waive(" + quote_literal(job.name) + ", " +
+          quote_literal(failed.front()) + ", 'the reason');");
 }
 
 void require_shape(const Job &job) {
@@ -84,17 +85,18 @@ void require_same_table(const Swap &swap) {
   if (!relation_exists(swap.in))
     throw Error(sqlstate::undefined_table, "table " + display_name(swap.schema, swap.in_name) + " does not exist",
                 "It held the version that was to enter service.",
-                swap.forward ? "Cancel the backfill and plan it again." : "There is no way back; end the backfill with " +
-                                                                              call_sql("backfill_finish", swap.job));
+                swap.forward ? "Cancel the backfill and plan it again."
+                             : "There is no way back; end the backfill with " + call_sql("backfill_finish", swap.job));
 }
 
 }  // namespace
 
 void require_read_committed(const std::string &function) {
   if (pg::isolation_is_read_committed()) return;
-  throw Error(sqlstate::active_sql_transaction, function + " works in a READ COMMITTED transaction only",
-              "At " + pg::setting("transaction_isolation") + " it could not see the rows written since the transaction began.",
-              "Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED, or call it outside of one.");
+  throw Error(
+      sqlstate::active_sql_transaction, function + " works in a READ COMMITTED transaction only",
+      "At " + pg::setting("transaction_isolation") + " it could not see the rows written since the transaction began.",
+      "Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED, or call it outside of one.");
 }
 
 void require_publishable(const Job &job) {
@@ -115,7 +117,8 @@ void require_undoable(const Job &job) {
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "backfill \"" + job.name + "\" cannot be rolled back: writes since publish may have been missed",
                 "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
-                "The replaced version is " + display_name(job.target_schema, job.archive_name) + "; compare and repair by hand.");
+                "The replaced version is " + display_name(job.target_schema, job.archive_name) +
+                    "; compare and repair by hand.");
   require_movable(job.target_name, inventory(job.live));
   pg::as_extension([&] {
     require_free(job.target_schema, job.shadow_name);
@@ -136,8 +139,8 @@ void require_unchanged(const Swap &swap) {
 
 void await_old_snapshots(const std::vector<Job> &jobs) {
   Milliseconds const patience = limits_of(jobs).give_up_after;
-  bool const refuse = std::any_of(jobs.begin(), jobs.end(),
-                                  [](const Job &job) { return job.spec.publish.old_snapshots == "refuse"; });
+  bool const refuse =
+      std::any_of(jobs.begin(), jobs.end(), [](const Job &job) { return job.spec.publish.old_snapshots == "refuse"; });
   std::int64_t const deadline = pg::now_ms() + patience;
   std::string told;
   for (long poll = shortest_poll;; poll = std::min(poll * 2, longest_poll)) {
@@ -148,7 +151,8 @@ void await_old_snapshots(const std::vector<Job> &jobs) {
                   "In the way: " + holders + ".", "End them, or wait until they are done, and publish again.");
     if (told.empty()) {
       told = holders;
-      pg::notice("waiting for transactions that would not see the rows of the new version", "In the way: " + holders + ".");
+      pg::notice("waiting for transactions that would not see the rows of the new version",
+                 "In the way: " + holders + ".");
     }
     pg::sleep_interruptibly(poll);
   }

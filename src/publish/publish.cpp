@@ -65,8 +65,8 @@ void publish_one(const Swap &swap, Try &attempt) {
 std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
   std::string text = "published " + names(jobs) + " " + describe(tries);
   for (const Job &job : jobs) {
-    text += "; the old version is " + display_name(job.target_schema, job.archive_name) + " until " + retention_end(job) +
-            "; undo with SELECT backfill_rollback(" + quote_literal(job.name) + ");";
+    text += "; the old version is " + display_name(job.target_schema, job.archive_name) + " until " +
+            retention_end(job) + "; undo with SELECT backfill_rollback(" + quote_literal(job.name) + ");";
   }
   return text;
 }
@@ -111,15 +111,18 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
 
 std::string publish_named(const std::vector<std::string> &names) {
   if (names.empty())
-    throw Error(sqlstate::invalid_parameter_value, "no backfill was named", {}, "Give the names: SELECT backfill_publish('…');");
+    throw Error(sqlstate::invalid_parameter_value, "no backfill was named", {},
+                "Give the names: SELECT backfill_publish('…');");
   std::vector<Job> jobs;
-  for (const std::string &name : std::set<std::string>(names.begin(), names.end())) jobs.push_back(job_for_caller(name));
+  for (const std::string &name : std::set<std::string>(names.begin(), names.end()))
+    jobs.push_back(job_for_caller(name));
   return publish_jobs(jobs);
 }
 
 std::vector<Step> plan_publish_steps(const Job &job) {
   std::vector<Step> steps;
-  auto const add = [&](int stage, const char *phase, const char *kind, const std::string &title, const std::string &params) {
+  auto const add = [&](int stage, const char *phase, const char *kind, const std::string &title,
+                       const std::string &params) {
     Step step;
     step.job = job.id;
     step.stage = stage;
@@ -131,9 +134,10 @@ std::vector<Step> plan_publish_steps(const Job &job) {
   };
   add(stage::publish, "publish", "publish", "swap the new version in", "{}");
   pg::Result const keys = pg::as_extension([&] {
-    return pg::execute("SELECT conname, convalidated FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'"
-                       " AND conparentid = 0 ORDER BY conname COLLATE \"C\"",
-                       {pg::Param::oid(job.live)});
+    return pg::execute(
+        "SELECT conname, convalidated FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'"
+        " AND conparentid = 0 ORDER BY conname COLLATE \"C\"",
+        {pg::Param::oid(job.live)});
   });
   if (!keys.empty()) add(stage::after, "after", "release", "drop the foreign keys of the replaced version", "{}");
   for (const pg::Row &key : keys)

@@ -22,11 +22,11 @@ namespace {
 void warn_of_columns_left(const Job &job) {
   std::string left;
   pg::as_extension([&] {
-    for (const pg::Row &row :
-         pg::execute("SELECT n.attname FROM pg_attribute n WHERE n.attrelid = $1 AND n.attnum > 0 AND NOT n.attisdropped"
-                     " AND NOT EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = $2 AND o.attname = n.attname"
-                     " AND NOT o.attisdropped) ORDER BY n.attnum",
-                     {pg::Param::oid(job.live), pg::Param::oid(job.archive)}))
+    for (const pg::Row &row : pg::execute(
+             "SELECT n.attname FROM pg_attribute n WHERE n.attrelid = $1 AND n.attnum > 0 AND NOT n.attisdropped"
+             " AND NOT EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = $2 AND o.attname = n.attname"
+             " AND NOT o.attisdropped) ORDER BY n.attnum",
+             {pg::Param::oid(job.live), pg::Param::oid(job.archive)}))
       left += (left.empty() ? "" : ", ") + row.text("attname");
   });
   if (!left.empty())
@@ -86,7 +86,8 @@ std::string roll_back(const Job &job) {
   });
   pg::set_local("synchronous_commit", "local");
   return "rolled back " + job.name + " " + describe(tries) + "; " + rows(carried) +
-         " written since publish carried over; the rejected version is " + display_name(job.target_schema, job.shadow_name);
+         " written since publish carried over; the rejected version is " +
+         display_name(job.target_schema, job.shadow_name);
 }
 
 }  // namespace backfill

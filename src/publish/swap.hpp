@@ -24,7 +24,7 @@ struct Swap {
   std::string retired_name(const std::string &name) const;  // after leaving it
   std::string waiting_name(const std::string &name) const;  // before entering it
 
-  std::string target_sql() const;  // quoted; before the renames it is `out`, after them `in`
+  std::string target_sql() const;   // quoted; before the renames it is `out`, after them `in`
   std::string retired_sql() const;  // quoted name of `out` after the renames
 };
 
