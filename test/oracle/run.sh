@@ -15,7 +15,7 @@
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
-variants=(join query blocks truncate retry pause cancel)
+variants=(join query blocks integer truncate retry pause cancel)
 seed=$((RANDOM)) rounds='' minutes='' chosen=()
 tests=0 failures=0 writers=()
 oracle=$checkout/test/oracle
@@ -94,17 +94,25 @@ choose() {
   key=id rows=6000 chunk_by=week parallelism=$((RANDOM % 4 + 1)) batch_target=$((RANDOM % 8 + 3))ms
   exclude='"2024-01-10"' clients=$((RANDOM % 3 + 4)) query='' scope_index=yes
   [ $((RANDOM % 2)) = 0 ] || key='part, id'
+  preserve=no
+  [ $((RANDOM % 2)) = 0 ] || preserve=yes
   case $((RANDOM % 3)) in 0) chunk_by=day ;; 1) chunk_by='60 hours' ;; esac
   case $variant in
-    query) query=yes ;;
+    query) query=yes preserve=no ;;
     blocks) chunk_by=blocks exclude='' scope_index=no ;;
     pause) rows=12000 ;;
   esac
   label="coalesce(r.name, 'nowhere') || ' ' || o.amount::text || ' ' || coalesce(length(o.body), -1)"
   columns='id, part, at, code, amount, region, body, raw, doc, serial, total, label'
+  scope='column: at, start: 2024-01-01, stop: 2024-02-01'
   in_scope="at >= '2024-01-01' AND at < '2024-02-01'"
   [ -z "$exclude" ] || in_scope+=" AND NOT (at >= '2024-01-10' AND at < '2024-01-11')"
-  echo "# key ($key), chunks by $chunk_by, parallelism $parallelism, batches of $batch_target, $clients writers"
+  if [ "$variant" = integer ]; then
+    # The key is the chunk column: whoever gets another key moves to another chunk.
+    scope='column: id, start: 500, stop: 6500' chunk_by=$((RANDOM % 400 + 300)) exclude=''
+    in_scope='id >= 500 AND id < 6500'
+  fi
+  echo "# key ($key), chunks by $chunk_by, parallelism $parallelism, batches of $batch_target, preserve $preserve, $clients writers"
 }
 
 # A database of its own for each round.
@@ -114,12 +122,13 @@ prepare() {
   as postgres -d "$database" -v key="$key" -v rows="$rows" -f "$oracle/schema.sql" || fail "cannot set the tables up"
   [ "$scope_index" = no ] || as postgres -d "$database" -c 'CREATE INDEX orders_at ON shop.orders (at)'
   # What orders must be after publish, said once more and differently.
+  local value=${label//r.name/(SELECT name FROM shop.region WHERE region.id = o.region)}
+  [ "$preserve" = no ] || value="coalesce(label, $value)"
   local grade="CASE WHEN o.in_scope THEN CASE WHEN o.amount > 100 THEN 'high' ELSE 'low' END END"
   [ -z "$query" ] || grade="NULL"
   as postgres -d "$database" -c "CREATE VIEW oracle.plain AS SELECT $columns FROM shop.control" \
     -c "CREATE VIEW oracle.transformed AS
-          SELECT ${columns/, label/}, CASE WHEN in_scope THEN ${label//r.name/(SELECT name FROM shop.region WHERE region.id = o.region)}
-            ELSE label END AS label, $grade AS grade
+          SELECT ${columns/, label/}, CASE WHEN in_scope THEN $value ELSE label END AS label, $grade AS grade
           FROM (SELECT *, ($in_scope) IS TRUE AS in_scope FROM shop.control) AS o" \
     -c "GRANT SELECT ON ALL TABLES IN SCHEMA oracle TO keeper"
 }
@@ -127,7 +136,7 @@ prepare() {
 spec() {
   echo "backfill:
   name: job
-  scope: {table: shop.orders, column: at, start: 2024-01-01, stop: 2024-02-01, time_zone: UTC${exclude:+, exclude: [$exclude]}}"
+  scope: {table: shop.orders, $scope, time_zone: UTC${exclude:+, exclude: [$exclude]}}"
   if [ -n "$query" ]; then
     echo "  transform:
     query: >-
@@ -140,7 +149,8 @@ spec() {
       label: \"${label//o./orders.}\"
       grade: \"CASE WHEN orders.amount > 100 THEN 'high' ELSE 'low' END\"
     join: LEFT JOIN (SELECT id AS r_id, name FROM shop.region) AS r ON r.r_id = orders.region
-    add_columns: {grade: text}"
+    add_columns: {grade: text}
+    preserve_existing: $preserve"
   fi
   echo "  strategy: {chunk_by: $chunk_by, parallelism: $parallelism, batch_target: $batch_target}
   checks: [{check: exact, scope: both}]
@@ -151,6 +161,7 @@ spec() {
 
 play_join() { whole_way; }
 play_query() { whole_way; }
+play_integer() { whole_way; }
 play_blocks() { whole_way; }
 
 play_retry() {
