@@ -122,5 +122,42 @@ foreach my $victim (qw(worker coordinator))
   is_kept('fenced', $finished);
 }
 
+# -- an immediate stop when ready, and when published: capture goes on without a coordinator, and so can the job
+
+{
+  my $image = sub { return value($node, q{SELECT string_agg(t::text, E'\n' ORDER BY id) FROM (SELECT id, day, v FROM late) AS t}) };
+  my $new = q{SELECT count(*) FROM late WHERE (label IS NOT DISTINCT FROM 'new ' || id) <> (day IS NOT NULL)};
+  make_table($node, 'late');
+  value($node, "SELECT backfill_plan(\$\$" . spec('late') . "\$\$)");
+  value($node, q{SELECT backfill_run('late')});
+  wait_state($node, 'late', 'ready');
+  $node->stop('immediate');
+  $node->start;
+  value($node, q{DELETE FROM late WHERE id = 100; UPDATE late SET v = 0 WHERE id = 200; INSERT INTO late VALUES (5000, '2024-01-05', 1)});
+  is(job($node, 'late', 'pending_keys'), '3', 'late: capture goes on after a crash');
+  like(job($node, 'late', 'waiting_for'), qr/coordinator/, 'late: and the job says that nobody drains it');
+  is(job($node, 'late', 'next_command'), q{SELECT backfill_run('late');}, 'late: and what to type');
+  my $before = $image->();
+  value($node, q{SELECT backfill_publish('late')});
+  is($image->(), $before, 'late: published without a coordinator, no write is lost');
+  is(value($node, $new), '0', 'late: and every row is transformed');
+
+  value($node, q{SELECT backfill_run('late')});
+  $node->stop('immediate');
+  $node->start;
+  value($node, q{DELETE FROM late WHERE id = 300; UPDATE late SET v = 0 WHERE id = 400; UPDATE late SET id = 6000 WHERE id = 500});
+  $before = $image->();
+  value($node, q{SELECT backfill_rollback('late')});
+  is($image->(), $before, 'late: rolled back without a coordinator, no write is lost');
+  is(value($node, q{SELECT count(*) FROM late WHERE label <> 'old'}), '0', 'late: and every value is the old one');
+  is(job($node, 'late', 'state'), 'ready', 'late: it is ready again');
+  like(value($node, 'SELECT backfill_maintain()'), qr/^1 coordinator/, 'late: backfill_maintain brings its coordinator back');
+  $node->poll_query_until('postgres', q{SELECT pending_keys = 0 FROM backfill.jobs WHERE name = 'late'});
+  value($node, q{SELECT backfill_publish('late')});
+  is($image->(), $before, 'late: published again, no write is lost');
+  is(value($node, $new), '0', 'late: and every row is transformed again');
+  value($node, q{SELECT backfill_finish('late')});
+}
+
 $node->stop;
 done_testing();
