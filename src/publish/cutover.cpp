@@ -19,6 +19,10 @@ namespace {
 // Keys a statement of the backlog's drain; small enough to react to a cancel.
 constexpr std::int64_t backlog_batch = 20000;
 
+// Draining ahead of the last lock ends with a pass that found this little, or after so many passes.
+constexpr std::int64_t little_left = 100;
+constexpr int passes_ahead = 10;
+
 bool same_locks(std::vector<LockRequest> one, std::vector<LockRequest> other) {
   auto const sorted = [](const std::vector<LockRequest> &requests) {
     std::multiset<std::pair<Oid, int>> set;
@@ -34,6 +38,27 @@ DrainResult drain_once(const Job &job, const TableShape &shape, bool forward, st
   if (result.dropped > 0 && forward && audit_counted_every_row(job.id))
     throw Overtaken::by_lost_rows(job.id, result.dropped);
   return result;
+}
+
+void require_state(const Swap &swap, const std::string &required) {
+  std::optional<Job> const now = load_job(swap.job.id, true);
+  if (now && now->state == required) return;
+  throw Error(sqlstate::object_not_in_prerequisite_state,
+              "backfill \"" + swap.job.name + "\" is " + (now ? now->state : "gone") + " by now",
+              "Another session changed it meanwhile.", "Look at backfill.events.");
+}
+
+// Everything that depends on the table, as one text to compare: quick to read, as it is read under the last lock.
+std::string dependents_of(Oid table) {
+  return *pg::query_value("SELECT coalesce(string_agg(DISTINCT classid || '.' || objid, ' '), '') FROM pg_depend"
+                          " WHERE refclassid = 'pg_class'::regclass AND refobjid = $1",
+                          {pg::Param::oid(table)});
+}
+
+// So that under the last lock almost nothing is left to drain.
+void drain_ahead(const Cutover &cutover) {
+  for (int pass = 0; pass < passes_ahead; pass++)
+    if (drain_once(cutover.swap.job, cutover.shape, cutover.swap.forward, final_drain_limit).taken < little_left) return;
 }
 
 // Deferred uniqueness is checked now: a table with trigger events still to be fired cannot be altered.
@@ -54,33 +79,45 @@ void move_privileges(const Swap &swap) {
 
 }  // namespace
 
-void lock_for_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt) {
+std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt,
+                                   const std::function<void(const Swap &)> &check) {
   for (const Swap &swap : swaps) attempt.lock_job(swap.job.id, pg::JobLock::drain);
+  for (const Swap &swap : swaps) require_state(swap, required);
+  for (const Swap &swap : swaps) attempt.lock({swap.out, pg::LockMode::share_update_exclusive}, true);
+  std::vector<Cutover> cutovers;
   for (const Swap &swap : swaps) {
-    std::optional<Job> const now = load_job(swap.job.id, true);
-    if (!now || now->state != required)
-      throw Error(sqlstate::object_not_in_prerequisite_state,
-                  "backfill \"" + swap.job.name + "\" is " + (now ? now->state : "gone") + " by now",
-                  "Another session changed it meanwhile.", "Look at backfill.events.");
+    check(swap);
+    Cutover cutover{swap, read_shape(swap.job), {}, dependents_of(swap.out)};
+    drain_ahead(cutover);
+    cutovers.push_back(std::move(cutover));
   }
-  std::vector<std::vector<LockRequest>> locked;
-  for (const Swap &swap : swaps) {
-    locked.push_back(dependent_locks(swap));
-    for (const LockRequest &request : locked.back()) attempt.lock_dependent(request);
-    attempt.lock_dependent({swap.in, pg::LockMode::access_exclusive});
-  }
-  for (const Swap &swap : swaps) attempt.lock({swap.out, pg::LockMode::access_exclusive}, true);
-  for (std::size_t i = 0; i < swaps.size(); i++)
-    if (!same_locks(locked[i], dependent_locks(swaps[i]))) throw Busy(0, "a dependent appeared or went meanwhile");
+  return cutovers;
 }
 
-void exchange(const Swap &swap) {
+void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
+  std::vector<std::vector<LockRequest>> locked;
+  for (Cutover &cutover : cutovers) {
+    locked.push_back(dependent_locks(cutover.swap));
+    for (const LockRequest &request : locked.back()) attempt.lock_dependent(request);
+    attempt.lock_dependent({cutover.swap.in, pg::LockMode::access_exclusive});
+    // Only now: nobody replaces a view, or moves a sequence, under our hands.
+    cutover.statements = moving_statements(cutover.swap);
+  }
+  for (const Cutover &cutover : cutovers) attempt.lock({cutover.swap.out, pg::LockMode::access_exclusive}, true);
+  for (std::size_t i = 0; i < cutovers.size(); i++) {
+    const Swap &swap = cutovers[i].swap;
+    if (dependents_of(swap.out) != cutovers[i].dependents || !same_locks(locked[i], dependent_locks(swap)))
+      throw Busy(0, "a dependent appeared or went meanwhile");
+  }
+}
+
+void exchange(const Cutover &cutover) {
+  const Swap &swap = cutover.swap;
   pg::as_extension([&] {
     move_privileges(swap);
-    std::vector<std::string> const statements = moving_statements(swap);
     pg::execute("ALTER TABLE " + swap.target_sql() + " RENAME TO " + quote_ident(swap.out_name));
     pg::execute("ALTER TABLE " + qualified(swap.schema, swap.in_name) + " RENAME TO " + quote_ident(swap.name));
-    for (const std::string &statement : statements) pg::execute(statement);
+    for (const std::string &statement : cutover.statements) pg::execute(statement);
   });
 }
 
@@ -98,12 +135,12 @@ std::int64_t drain_backlog(const Job &job, bool forward) {
   return keys;
 }
 
-std::int64_t drain_rest(const Swap &swap, Try &attempt) {
+std::int64_t drain_rest(const Cutover &cutover, Try &attempt) {
+  const Swap &swap = cutover.swap;
   std::int64_t keys = 0;
   if (pending_keys(swap.job) > 2 * final_drain_limit) throw Busy(0, "more keys are waiting than fit into max_lock");
-  TableShape const shape = read_shape(swap.job);
-  for (DrainResult drained = drain_once(swap.job, shape, swap.forward, final_drain_limit); drained.taken > 0;
-       drained = drain_once(swap.job, shape, swap.forward, final_drain_limit)) {
+  for (DrainResult drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit); drained.taken > 0;
+       drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit)) {
     keys += drained.keys;
     attempt.require_time("drain what was left");
   }

@@ -1,8 +1,11 @@
 // The heart of publish and rollback: one try at swapping tables.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <vector>
 
+#include "copy/transform.hpp"
 #include "publish/attempt.hpp"
 #include "publish/swap.hpp"
 
@@ -11,18 +14,32 @@ namespace backfill {
 // How many log rows may be left for the try itself: what is drained well within max_lock.
 inline constexpr std::int64_t final_drain_limit = 5000;
 
-// Locks what the swaps need, dependents first and the tables in service last, in one order for everybody.  Raises Busy,
-// or 55000 when one of the jobs is no longer in the state `required`.
-void lock_for_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt);
+// A swap about to be made: what it will run, worked out before anybody has to wait.
+struct Cutover {
+  Swap swap;
+  TableShape shape;
+  std::vector<std::string> statements;  // moving_statements
+  std::string dependents;               // everything bound to the table in service, as of the checks
+};
+
+// First part of a try: the job's own locks and SHARE UPDATE EXCLUSIVE on the tables in service, which stops their DDL but
+// no reader and no writer; then, at leisure, what is expensive to look at: check(swap).  Raises Busy, or 55000 when one of
+// the jobs is no longer in the state `required`.
+std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt,
+                                   const std::function<void(const Swap &)> &check);
+
+// Second part: what readers and writers wait for.  Dependents first and the tables in service last, in one order for
+// everybody.  What may have come meanwhile without DDL on the table itself, a new dependent, ends the try.
+void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt);
 
 // The renames and the dependents.  REQUIRES: lock_for_swaps.
-void exchange(const Swap &swap);
+void exchange(const Cutover &cutover);
 
 // Brings the log down to final_drain_limit, before any table is locked; holds JobLock::drain from then on.  Returns the
 // number of keys drained.
 std::int64_t drain_backlog(const Job &job, bool forward);
 // What is left, under the locks.  Raises Busy when it is too much after all.
-std::int64_t drain_rest(const Swap &swap, Try &attempt);
+std::int64_t drain_rest(const Cutover &cutover, Try &attempt);
 
 // What the final drain met makes the shadow or its audit outdated: nothing is swapped, and the job runs on.
 class Overtaken : public Error {

@@ -4,11 +4,11 @@
 //   2  wait for snapshots to which the new version would look empty
 //   3  drain the log down to what one try can take
 //   4  tries, each a subtransaction (attempt.hpp):
-//        lock   the job's rows and drains, dependents, the shadow; the table in service last
-//        check  again what may have changed
+//        while readers and writers go on: lock the job and stop DDL on the table in service; check again what may have
+//          changed; shape the shadow as the table is now; make the log of the way back; drain
+//        lock   dependents, the shadow; the table in service last
 //        drain  the rest: now the shadow equals transform(live)
-//        swap   what changed on the old version since the shadow was shaped; privileges; names of tables, indexes,
-//               sequences, statistics; dependents (movers.hpp)
+//        swap   privileges; names of tables, indexes, sequences, statistics; dependents (movers.hpp)
 //        guard  the archive; capture for the way back; the record
 //
 // All the jobs of one call are swapped, or none.  Rolling back is the same with the roles exchanged (rollback.cpp).
@@ -38,25 +38,36 @@ std::string names(const std::vector<Job> &jobs) {
   return text;
 }
 
-// From now on the archive is read-only to users, and writes to the table in service are remembered.
-void turn_capture_around(const Swap &swap) {
-  remove_capture(swap.job, swap.out);
+// What the job is once its tables are swapped.
+Job as_published(const Swap &swap) {
   Job now = swap.job;
   now.state = "published";
   now.live = swap.in;
   now.archive = swap.out;
-  create_reverse_log(now);
+  return now;
+}
+
+// While readers and writers go on: is all as it was, is the shadow shaped, is the log of the way back there?
+void make_ready(const Swap &swap) {
+  require_unchanged(swap);
+  finish_shape(swap.job);
+  restore_autovacuum(swap.job);
+  create_reverse_log(as_published(swap));
+}
+
+// From now on the archive is read-only to users, and writes to the table in service are remembered.
+void turn_capture_around(const Swap &swap) {
+  remove_capture(swap.job, swap.out);
+  Job const now = as_published(swap);
   install_reverse_capture(now);
   install_guard(now);
 }
 
-void publish_one(const Swap &swap, Try &attempt) {
-  require_unchanged(swap);
-  drain_rest(swap, attempt);
+void publish_one(const Cutover &cutover, Try &attempt) {
+  const Swap &swap = cutover.swap;
+  drain_rest(cutover, attempt);
   attempt.require_time("swap the tables");
-  finish_shape(swap.job);
-  restore_autovacuum(swap.job);
-  exchange(swap);
+  exchange(cutover);
   turn_capture_around(swap);
   std::string const until = retention_end(swap.job);
   record_published(swap.job, until, describe(attempt.so_far()) + "; the old version is kept until " + until);
@@ -98,8 +109,9 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
   try {
     for (const Swap &swap : swaps) pg::subtransaction([&] { drain_backlog(swap.job, true); });
     Tries const tries = with_tries(limits_of(jobs), "publish " + names(jobs), [&](Try &attempt) {
-      lock_for_swaps(swaps, "ready", attempt);
-      for (const Swap &swap : swaps) publish_one(swap, attempt);
+      std::vector<Cutover> cutovers = prepare_swaps(swaps, "ready", attempt, make_ready);
+      lock_for_swaps(cutovers, attempt);
+      for (const Cutover &cutover : cutovers) publish_one(cutover, attempt);
     });
     pg::set_local("synchronous_commit", "local");
     return tell(jobs, tries);

@@ -75,12 +75,12 @@ std::string roll_back(const Job &job) {
   pg::subtransaction([&] { drain_backlog(job, false); });
   std::int64_t carried = 0;
   Tries const tries = with_tries(limits_of({job}), "roll back " + job.name, [&](Try &attempt) {
-    lock_for_swaps({swap}, "published", attempt);
-    require_unchanged(swap);
-    drain_rest(swap, attempt);
+    std::vector<Cutover> cutovers = prepare_swaps({swap}, "published", attempt, require_unchanged);
+    lock_for_swaps(cutovers, attempt);
+    drain_rest(cutovers.front(), attempt);
     carried = carried_keys(job);
     attempt.require_time("swap the tables");
-    exchange(swap);
+    exchange(cutovers.front());
     turn_capture_back(swap);
     record_rolled_back(job, describe(attempt.so_far()) + "; " + rows(carried) + " written since publish carried over");
   });
