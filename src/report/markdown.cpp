@@ -170,8 +170,10 @@ std::string boundary_text(const std::string &value) {
 
 std::string scope_text(const Job &job) {
   if (!job.start) return "the whole table";
+  constexpr Oid timestamptz = 1184;
   std::string out =
       job.chunk_column + " from " + boundary_text(*job.start) + " until before " + boundary_text(*job.stop);
+  if (job.chunk_type == timestamptz) out += ", " + job.time_zone;
   for (std::size_t i = 0; i + 1 < job.exclude.size(); i += 2)
     out += ", less " + range_text(job.exclude[i], job.exclude[i + 1]);
   return out;

@@ -218,14 +218,14 @@ std::string alter_backfill(const std::string &name, std::optional<std::int64_t> 
   std::string changes;
   if (parallelism) {
     update_job(job.id, {{"parallelism", static_cast<long long>(*parallelism)}});
-    changes += "parallelism " + std::to_string(*parallelism) + " ";
+    changes += "parallelism " + std::to_string(*parallelism);
   }
   if (retention) {
     pg::as_extension([&] {
       pg::execute("UPDATE backfill.job SET retention = $2::interval, archive_until = published_at + $2::interval WHERE id = $1",
                   {job.id, *retention});
     });
-    changes += "retention " + *retention;
+    changes += (changes.empty() ? "" : ", ") + ("retention " + *retention);
   }
   record_event(job.id, "altered", changes);
   return "backfill " + job.name + " altered: " + (changes.empty() ? "nothing given" : changes);
