@@ -53,7 +53,7 @@ CALL backfill_wait('report_tiers', '60 s');
 SET client_min_messages = warning;
 CREATE FUNCTION gist(name text) RETURNS SETOF text LANGUAGE sql AS $$
   SELECT line FROM told(name) AS line
-  WHERE line ~ '^(#|\*\*(Current|Ended|Published)|\| chunk|.*%|SELECT|\| .*✅ pass)' OR line ~ '(undo|is kept|is gone|drops)'
+  WHERE line ~ '^(#|\*\*(Current|Ended|Published)|\| chunk|.*%|SELECT|\| .*✅ pass)' OR line ~ '(undo|backfill is kept|is gone|drops)'
 $$;
 SELECT gist('report_tiers');
 
