@@ -230,6 +230,7 @@ play_sabotage() {
   call "SELECT backfill_waive('job', \"check\", 'sabotage') FROM (SELECT DISTINCT \"check\" FROM backfill.checks WHERE latest AND outcome IN ('fail', 'error')) AS c" || return
   swap "backfill_publish('job')" oracle.transformed "$columns, grade" || return
   like "$swapped" '^0 missing, [1-9][0-9]* extra, 0 different$' 'the oracle notices lost deletes'
+  call "SELECT backfill_finish('job')"
 }
 
 # -- the way
@@ -268,6 +269,9 @@ publish_and_back() {
   await "SELECT pending_keys = 0 FROM backfill.jobs" || return
   is "$(compare oracle.plain "$(number 'SELECT archive FROM backfill.jobs')" "$columns")" '0 missing, 0 extra, 0 different' \
     "$variant: the archive has been kept in step with the control"
+  call "SELECT backfill_finish('job')" || return
+  is "$(number "SELECT string_agg(oid::regclass::text, ', ') FROM pg_class WHERE relname ~ '_(backfill|archive)_[0-9]' OR relname ~ '^(log|reverse)_[0-9]'")" '' \
+    "$variant: finished, it leaves nothing"
 }
 
 # swap CALL WANT COLUMNS: publishes or rolls back, and compares while nobody else can write to orders.
