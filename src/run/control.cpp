@@ -265,10 +265,14 @@ void wait_for(const std::string &name, const std::optional<std::string> &timeout
   double const limit = !timeout ? 0 : std::stod(*pg::query_value("SELECT extract(epoch FROM $1::interval)::float8", {*timeout}));
   std::int64_t const started = pg::now_ms();
   ProgressTeller teller;
+  bool doubted = false;
   for (;;) {
     Look const look = look_at(name);
-    teller.tell(name, look);
-    if (settled(name, look)) return;
+    // The lock is looked at later than the state is read: a coordinator that has just paused the job and left looks dead.
+    bool const sure = look.state != "stalled" || doubted;
+    doubted = look.state == "stalled";
+    if (sure) teller.tell(name, look);
+    if (sure && settled(name, look)) return;
     if (timeout && static_cast<double>(pg::now_ms() - started) / 1000 >= limit)
       throw Error(sqlstate::query_canceled, "timed out waiting for backfill \"" + name + "\"",
                   "It goes on running; it was in phase " + look.phase + " at " + look.progress + " %.",
