@@ -36,4 +36,8 @@ DrainResult purge_logged_keys(const Job &job, const TableShape &shape);
 // capture log, so that after a rollback the shadow's rows are derived again.
 DrainResult drain_reverse(const Job &job, const TableShape &shape, std::int64_t limit);
 
+// The keys that drain_reverse has put into the capture log, once each: a row written a thousand times a second since
+// publish is one key.  In the current transaction; hold JobLock::drain.  Returns how many rows are left.
+std::int64_t compact_carried_keys(const Job &job);
+
 }  // namespace backfill

@@ -240,4 +240,14 @@ DrainResult drain_reverse(const Job &job, const TableShape &shape, std::int64_t 
   return retry_with_all(limit, [&](std::optional<std::int64_t> at_most) { return drain_once(job, shape, at_most); });
 }
 
+std::int64_t compact_carried_keys(const Job &job) {
+  std::string const columns = "op, " + key_list(read_key(job, job.live).size(), "k");
+  return pg::as_extension([&] {
+    return static_cast<std::int64_t>(pg::execute("WITH gone AS (DELETE FROM " + log_name(job) + " RETURNING " + columns +
+                                                 ") INSERT INTO " + log_name(job) + " (" + columns + ") SELECT DISTINCT " +
+                                                 columns + " FROM gone")
+                                         .processed);
+  });
+}
+
 }  // namespace backfill

@@ -20,6 +20,7 @@ namespace {
 constexpr long working_pause = 100, idle_pause = 500;  // ms on the latch between rounds
 constexpr long troubled_pause = 5000;                       // after an error that may pass
 constexpr long patience_with_predecessor = 5000;            // ms
+constexpr std::int64_t carried_at_least = 100000;           // log rows worth a compaction
 constexpr int troubles_allowed = 5;                         // in a row
 
 class Coordinator {
@@ -41,11 +42,13 @@ class Coordinator {
   bool settle(const Job &job);
   void tend_ready(const Job &job);
   void tend_published(const Job &job);
+  void tend_archive(const Job &job);
   int living();  // chunk workers that run or are about to
 
   int id_;
   long pause_ = working_pause;
   bool short_of_slots_ = false;
+  std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it
   std::vector<pg::Worker> workers_;
 };
 
@@ -158,8 +161,18 @@ void Coordinator::tend_ready(const Job &job) {
 
 void Coordinator::tend_published(const Job &job) {
   if (std::optional<int> const stage = pg::transaction([&] { return open_stage(job.id); })) run_alone(job, *stage);
-  if (catch_up_archive(job) > 0) pause_ = 0;
+  tend_archive(job);
   pg::transaction([] { end_retention(); });
+}
+
+// The log of keys written since publish is kept in proportion to their number, not to the number of writes.
+void Coordinator::tend_archive(const Job &job) {
+  std::int64_t const taken = catch_up_archive(job);
+  if (taken > 0) pause_ = 0;
+  carried_ += taken;
+  if (carried_ < std::max(carried_at_least, distinct_)) return;
+  distinct_ = compact_carried(job);
+  carried_ = 0;
 }
 
 int Coordinator::living() {

@@ -276,4 +276,12 @@ std::int64_t catch_up_archive(const Job &job) {
   });
 }
 
+std::int64_t compact_carried(const Job &job) {
+  return pg::transaction([&] {
+    pg::lock_job(job.id, pg::JobLock::drain);
+    std::optional<Job> const now = load_job(job.id);
+    return now && now->state == "published" ? compact_carried_keys(*now) : 0;
+  });
+}
+
 }  // namespace backfill

@@ -16,4 +16,7 @@ std::int64_t catch_up(const Job &job);
 // After publish: the archive, likewise.
 std::int64_t catch_up_archive(const Job &job);
 
+// After publish: the keys written since then, once each.  Returns how many there are.
+std::int64_t compact_carried(const Job &job);
+
 }  // namespace backfill
