@@ -21,7 +21,6 @@ BEGIN
     UPDATE hot SET n = n + 1;
   END LOOP;
 END $$;
-SELECT id FROM backfill.jobs WHERE name = 'hot' \gset
 CREATE FUNCTION carried() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE found bigint;
 BEGIN
