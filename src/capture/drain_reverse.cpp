@@ -243,9 +243,9 @@ DrainResult drain_reverse(const Job &job, const TableShape &shape, std::int64_t 
 std::int64_t compact_carried_keys(const Job &job) {
   std::string const columns = "op, " + key_list(read_key(job, job.live).size(), "k");
   return pg::as_extension([&] {
-    return static_cast<std::int64_t>(pg::execute("WITH gone AS (DELETE FROM " + log_name(job) + " RETURNING " + columns +
-                                                 ") INSERT INTO " + log_name(job) + " (" + columns + ") SELECT DISTINCT " +
-                                                 columns + " FROM gone")
+    return static_cast<std::int64_t>(pg::execute("WITH gone AS (DELETE FROM " + log_name(job) + " RETURNING " +
+                                                 columns + ") INSERT INTO " + log_name(job) + " (" + columns +
+                                                 ") SELECT DISTINCT " + columns + " FROM gone")
                                          .processed);
   });
 }

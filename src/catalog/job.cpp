@@ -56,22 +56,22 @@ std::string select_job(const char *where, bool lock) {
 
 Error no_such_job(const std::string &name) {
   return Error(sqlstate::undefined_object, "backfill \"" + name + "\" does not exist",
-               "No backfill of that name is visible to you.", "List the names with: SELECT name, state FROM backfill.jobs;");
+               "No backfill of that name is visible to you.",
+               "List the names with: SELECT name, state FROM backfill.jobs;");
 }
 
 }  // namespace
 
 bool may_see(Oid role, const Job &job) {
   return pg::is_member(role, job.owner) || pg::as_extension([&] {
-    return pg::query_boolean("SELECT pg_has_role($1::oid, 'pg_monitor', 'MEMBER')", {pg::Param::oid(role)});
-  });
+           return pg::query_boolean("SELECT pg_has_role($1::oid, 'pg_monitor', 'MEMBER')", {pg::Param::oid(role)});
+         });
 }
 
 Job find_job(const std::string &name, bool lock) {
   Oid const caller = pg::current_role();
   return pg::as_extension([&] {
-    pg::Result const found =
-        pg::execute(select_job("name = $1 ORDER BY id DESC LIMIT 1", lock), {name});
+    pg::Result const found = pg::execute(select_job("name = $1 ORDER BY id DESC LIMIT 1", lock), {name});
     if (found.empty()) throw no_such_job(name);
     Job job = read_job(found[0]);
     if (!may_see(caller, job)) throw no_such_job(name);
@@ -145,16 +145,18 @@ void set_state(const Job &job, const std::string &state, const std::string &even
 
 void fail_job(const Job &job, const Error &failure) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.job SET sqlstate = $2, error = $3, error_detail = nullif($4, ''),"
-                " error_hint = nullif($5, '') WHERE id = $1",
-                {job.id, failure.sqlstate, failure.what(), failure.detail, failure.hint});
+    pg::execute(
+        "UPDATE backfill.job SET sqlstate = $2, error = $3, error_detail = nullif($4, ''),"
+        " error_hint = nullif($5, '') WHERE id = $1",
+        {job.id, failure.sqlstate, failure.what(), failure.detail, failure.hint});
   });
   set_state(job, "failed", "failed", std::string(failure.what()) + " (" + failure.sqlstate + ")");
 }
 
 void set_waiting(int job, const std::optional<std::string> &why) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.job SET waiting_for = $2 WHERE id = $1 AND waiting_for IS DISTINCT FROM $2", {job, why});
+    pg::execute("UPDATE backfill.job SET waiting_for = $2 WHERE id = $1 AND waiting_for IS DISTINCT FROM $2",
+                {job, why});
   });
 }
 

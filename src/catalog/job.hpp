@@ -25,20 +25,20 @@ struct Job {
   std::string target_schema, target_name;
   Oid live = 0, shadow = 0, archive = 0, capture_log = 0, reverse_log = 0;
   Oid owner = 0;
-  std::string home;         // database it was planned in; differs after a restore
+  std::string home;  // database it was planned in; differs after a restore
   std::string shadow_name, archive_name;
-  std::string search_path;  // of the planner's session, for transforms and checks
-  std::string chunk_column; // "" when there is none
+  std::string search_path;   // of the planner's session, for transforms and checks
+  std::string chunk_column;  // "" when there is none
   Oid chunk_type = 0;
   std::optional<std::string> start, stop;  // typed values as text
   std::vector<std::string> exclude;        // pairs lo, hi, lo, hi: half-open sub-ranges of [start, stop) out of scope
   std::string time_zone;
-  std::vector<std::string> key;            // capture and identity columns
+  std::vector<std::string> key;  // capture and identity columns
   std::string fingerprint;
   int parallelism = 1;
   std::int64_t rows_estimated = 0, bytes_estimated = 0;
   std::optional<std::string> copy_horizon;
-  int audit = 0;            // number of the newest audit, 0 before the first
+  int audit = 0;  // number of the newest audit, 0 before the first
   Spec spec;
 
   bool active() const { return state != "finished" && state != "cancelled"; }

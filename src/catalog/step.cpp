@@ -9,7 +9,8 @@ namespace backfill {
 namespace {
 
 constexpr char step_columns[] =
-    "s.job_id, s.id, s.stage, s.phase, s.kind, s.title, s.chunk, s.lo, s.hi, s.done_to, s.params::text AS params, s.status,"
+    "s.job_id, s.id, s.stage, s.phase, s.kind, s.title, s.chunk, s.lo, s.hi, s.done_to, s.params::text AS params, "
+    "s.status,"
     " s.replace, s.attempts, s.token, s.rows, s.rows_estimated, s.batches";
 
 Step read_step(const pg::Row &row) {
@@ -110,14 +111,15 @@ std::optional<int> open_stage(int job) {
 std::optional<Step> claim_step(int job, int stage, bool replace) {
   return pg::as_extension([&]() -> std::optional<Step> {
     pg::Result const claimed = pg::execute(
-        std::string("UPDATE backfill.step s SET status = 'running', pid = $3, token = nextval('backfill.step_token'),"
-                    " attempts = s.attempts + 1, started_at = coalesce(s.started_at, clock_timestamp()),"
-                    " finished_at = NULL, waiting_for = NULL, not_before = NULL,"
-                    " sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL"
-                    " FROM (SELECT job_id, id FROM backfill.step WHERE job_id = $1 AND stage = $2 AND status = 'pending'"
-                    " AND replace = $4 AND (not_before IS NULL OR not_before <= clock_timestamp())"
-                    " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) AS due"
-                    " WHERE s.job_id = due.job_id AND s.id = due.id RETURNING ") +
+        std::string(
+            "UPDATE backfill.step s SET status = 'running', pid = $3, token = nextval('backfill.step_token'),"
+            " attempts = s.attempts + 1, started_at = coalesce(s.started_at, clock_timestamp()),"
+            " finished_at = NULL, waiting_for = NULL, not_before = NULL,"
+            " sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL"
+            " FROM (SELECT job_id, id FROM backfill.step WHERE job_id = $1 AND stage = $2 AND status = 'pending'"
+            " AND replace = $4 AND (not_before IS NULL OR not_before <= clock_timestamp())"
+            " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) AS due"
+            " WHERE s.job_id = due.job_id AND s.id = due.id RETURNING ") +
             step_columns,
         {job, stage, pg::my_pid(), replace});
     if (claimed.empty()) return std::nullopt;
@@ -144,9 +146,10 @@ void finish_step(const Step &step, std::optional<std::int64_t> rows) {
 
 void give_back_step(const Step &step) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.step SET status = 'pending', pid = NULL, attempts = attempts - 1"
-                " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
-                {step.job, step.id, step.token});
+    pg::execute(
+        "UPDATE backfill.step SET status = 'pending', pid = NULL, attempts = attempts - 1"
+        " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
+        {step.job, step.id, step.token});
   });
 }
 
@@ -168,36 +171,40 @@ bool fail_step(const Step &step, const Error &failure, int retries) {
         "UPDATE backfill.step SET status = CASE WHEN $4 THEN 'pending' ELSE 'failed' END, pid = NULL,"
         " finished_at = CASE WHEN $4 THEN NULL ELSE clock_timestamp() END,"
         // 1 s, 2 s, 4 s … and up to half as much again, so that workers do not come back in step
-        " not_before = CASE WHEN $4 THEN clock_timestamp() + (2 ^ (attempts - 1)) * (1 + random() / 2) * interval '1 s' END,"
+        " not_before = CASE WHEN $4 THEN clock_timestamp() + (2 ^ (attempts - 1)) * (1 + random() / 2) * interval '1 "
+        "s' END,"
         " waiting_for = CASE WHEN $4 THEN 'retry after ' || $6 END,"
         " sqlstate = $5, error = $6, error_detail = nullif($7, ''), error_hint = nullif($8, '')"
         " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
-        {step.job, step.id, step.token, again, failure.sqlstate, failure.what(), detail_without_rows(failure), failure.hint});
+        {step.job, step.id, step.token, again, failure.sqlstate, failure.what(), detail_without_rows(failure),
+         failure.hint});
   });
   return again;
 }
 
 void reclaim_steps(int job, int retries) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.step s SET pid = NULL, token = nextval('backfill.step_token'),"
-                " status = CASE WHEN attempts <= $2 THEN 'pending' ELSE 'failed' END,"
-                " finished_at = CASE WHEN attempts <= $2 THEN NULL ELSE clock_timestamp() END,"
-                " sqlstate = CASE WHEN attempts <= $2 THEN NULL ELSE '57P01' END,"
-                " error = CASE WHEN attempts <= $2 THEN NULL ELSE 'the worker died ' || attempts || ' times' END,"
-                " error_hint = CASE WHEN attempts <= $2 THEN NULL ELSE 'Look for the cause in the server log.' END"
-                " WHERE job_id = $1 AND status = 'running'"
-                " AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.pid AND a.backend_type = 'backfill')",
-                {job, retries});
+    pg::execute(
+        "UPDATE backfill.step s SET pid = NULL, token = nextval('backfill.step_token'),"
+        " status = CASE WHEN attempts <= $2 THEN 'pending' ELSE 'failed' END,"
+        " finished_at = CASE WHEN attempts <= $2 THEN NULL ELSE clock_timestamp() END,"
+        " sqlstate = CASE WHEN attempts <= $2 THEN NULL ELSE '57P01' END,"
+        " error = CASE WHEN attempts <= $2 THEN NULL ELSE 'the worker died ' || attempts || ' times' END,"
+        " error_hint = CASE WHEN attempts <= $2 THEN NULL ELSE 'Look for the cause in the server log.' END"
+        " WHERE job_id = $1 AND status = 'running'"
+        " AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.pid AND a.backend_type = 'backfill')",
+        {job, retries});
   });
 }
 
 void reopen_steps(int job, const std::vector<std::string> &kinds, bool replace) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.step SET status = 'pending', replace = $3 AND chunk IS NOT NULL, attempts = 0,"
-                " done_to = NULL, rows = 0, batches = 0, started_at = NULL, finished_at = NULL, pid = NULL,"
-                " not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL"
-                " WHERE job_id = $1 AND kind = ANY ($2)",
-                {job, kinds, replace});
+    pg::execute(
+        "UPDATE backfill.step SET status = 'pending', replace = $3 AND chunk IS NOT NULL, attempts = 0,"
+        " done_to = NULL, rows = 0, batches = 0, started_at = NULL, finished_at = NULL, pid = NULL,"
+        " not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL"
+        " WHERE job_id = $1 AND kind = ANY ($2)",
+        {job, kinds, replace});
   });
 }
 
@@ -210,16 +217,18 @@ void restart_chunks(int job) {
 
 bool has_due_step(int job, int stage) {
   return pg::as_extension([&] {
-    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.step WHERE job_id = $1 AND stage = $2 AND NOT replace"
-                             " AND status = 'pending' AND (not_before IS NULL OR not_before <= clock_timestamp()))",
-                             {job, stage});
+    return pg::query_boolean(
+        "SELECT EXISTS (SELECT FROM backfill.step WHERE job_id = $1 AND stage = $2 AND NOT replace"
+        " AND status = 'pending' AND (not_before IS NULL OR not_before <= clock_timestamp()))",
+        {job, stage});
   });
 }
 
 Error stage_failure(int job, int stage) {
   return pg::as_extension([&] {
     pg::Result const steps = pg::execute(
-        "SELECT s.title, s.chunk, s.sqlstate, s.error, s.error_detail, s.error_hint, s.status = 'failed' AS failed, j.name"
+        "SELECT s.title, s.chunk, s.sqlstate, s.error, s.error_detail, s.error_hint, s.status = 'failed' AS failed, "
+        "j.name"
         " FROM backfill.step s JOIN backfill.job j ON j.id = s.job_id"
         " WHERE s.job_id = $1 AND s.stage = $2 AND NOT s.replace ORDER BY s.status <> 'failed', s.id",
         {job, stage});
@@ -232,8 +241,8 @@ Error stage_failure(int job, int stage) {
     return Error(first.text("sqlstate"),
                  std::to_string(failed) + " of " + std::to_string(steps.size()) +
                      (first.null("chunk") ? " steps failed" : " chunks failed"),
-                 "The first: " + (first.null("chunk") ? "" : "chunk " + first.text("chunk") + ", ") + first.text("title") +
-                     ": " + first.text("error"),
+                 "The first: " + (first.null("chunk") ? "" : "chunk " + first.text("chunk") + ", ") +
+                     first.text("title") + ": " + first.text("error"),
                  "See backfill.steps for all of them; SELECT backfill_run(" + quote_literal(first.text("name")) +
                      ") tries the failed ones again and keeps the rest.");
   });
@@ -241,34 +250,37 @@ Error stage_failure(int job, int stage) {
 
 bool has_replaceable_chunk(int job) {
   return pg::as_extension([&] {
-    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.step WHERE job_id = $1 AND replace AND status = 'pending')",
-                             {job});
+    return pg::query_boolean(
+        "SELECT EXISTS (SELECT FROM backfill.step WHERE job_id = $1 AND replace AND status = 'pending')", {job});
   });
 }
 
 std::optional<std::string> replace_failure(int job) {
   return pg::as_extension([&] {
-    return pg::query_value("SELECT (SELECT title || ': ' || error || ' (' || sqlstate || ')' FROM backfill.step"
-                           " WHERE job_id = $1 AND replace AND status = 'failed' ORDER BY id LIMIT 1)",
-                           {job});
+    return pg::query_value(
+        "SELECT (SELECT title || ': ' || error || ' (' || sqlstate || ')' FROM backfill.step"
+        " WHERE job_id = $1 AND replace AND status = 'failed' ORDER BY id LIMIT 1)",
+        {job});
   });
 }
 
 void reset_failed_steps(int job) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.step SET status = 'pending', attempts = 0, finished_at = NULL, not_before = NULL,"
-                " waiting_for = NULL WHERE job_id = $1 AND status = 'failed'",
-                {job});
+    pg::execute(
+        "UPDATE backfill.step SET status = 'pending', attempts = 0, finished_at = NULL, not_before = NULL,"
+        " waiting_for = NULL WHERE job_id = $1 AND status = 'failed'",
+        {job});
   });
 }
 
 StageCounts count_stage(int job, int stage) {
   return pg::as_extension([&] {
-    pg::Result const counts = pg::execute("SELECT count(*) FILTER (WHERE status = 'pending') AS pending,"
-                                    " count(*) FILTER (WHERE status = 'running') AS running,"
-                                    " count(*) FILTER (WHERE status = 'failed') AS failed, count(*) AS total"
-                                    " FROM backfill.step WHERE job_id = $1 AND stage = $2 AND NOT replace",
-                                    {job, stage});
+    pg::Result const counts = pg::execute(
+        "SELECT count(*) FILTER (WHERE status = 'pending') AS pending,"
+        " count(*) FILTER (WHERE status = 'running') AS running,"
+        " count(*) FILTER (WHERE status = 'failed') AS failed, count(*) AS total"
+        " FROM backfill.step WHERE job_id = $1 AND stage = $2 AND NOT replace",
+        {job, stage});
     pg::Row const row = counts.only();
     return StageCounts{static_cast<int>(row.integer("pending")), static_cast<int>(row.integer("running")),
                        static_cast<int>(row.integer("failed")), static_cast<int>(row.integer("total"))};

@@ -18,22 +18,22 @@ inline constexpr int pre_check = 1, shadow = 2, capture = 3, copy = 4, purge = 5
                      analyze = 9, drain = 10, audit = 11, check = 12, publish = 13, after = 14;
 // Stages of many steps, which chunk workers share; the others are the coordinator's own.
 constexpr bool is_shared(int stage) { return stage == copy || stage == index || stage == check; }
-}
+}  // namespace stage
 
 // A step as the planner writes it and the workers read it.
 struct Step {
   int job = 0;
-  int id = 0;               // order within the job
-  int stage = 0;            // steps of one stage may run at the same time; a stage begins when those before are done
+  int id = 0;     // order within the job
+  int stage = 0;  // steps of one stage may run at the same time; a stage begins when those before are done
   std::string phase, kind, title;
-  std::optional<int> chunk; // number of the chunk, for kinds range and blocks
-  std::optional<std::string> lo, hi;  // range: typed values; blocks: block numbers; hi null: open end
-  std::optional<std::string> done_to; // the checkpoint: everything below it is in the shadow
-  std::string params = "{}";          // JSON, of the kind
+  std::optional<int> chunk;            // number of the chunk, for kinds range and blocks
+  std::optional<std::string> lo, hi;   // range: typed values; blocks: block numbers; hi null: open end
+  std::optional<std::string> done_to;  // the checkpoint: everything below it is in the shadow
+  std::string params = "{}";           // JSON, of the kind
   std::string status = "pending";
-  bool replace = false;     // run again over what is there (after the key's index exists)
+  bool replace = false;  // run again over what is there (after the key's index exists)
   int attempts = 0;
-  std::int64_t token = 0;   // fencing: whoever holds an older one fails its commit
+  std::int64_t token = 0;  // fencing: whoever holds an older one fails its commit
   std::int64_t rows = 0, rows_estimated = 0;
   int batches = 0;
 };
@@ -73,7 +73,7 @@ void reopen_audit(int job);
 // After a TRUNCATE: every chunk is run again over what is there, then as reopen_audit.
 void restart_chunks(int job);
 
-bool has_due_step(int job, int stage);      // one that may be claimed now
+bool has_due_step(int job, int stage);  // one that may be claimed now
 // Why the stage can get no further: the step's own error where it has but one, else how many failed and the first of
 // them.  REQUIRES: a failed step.
 Error stage_failure(int job, int stage);

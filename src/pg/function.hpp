@@ -31,7 +31,7 @@ class Call {
   std::vector<std::string> text_array(int argument) const;           // text[]; null elements raise 22004
 
   // Results.
-  Datum nothing();                                    // void
+  Datum nothing();  // void
   Datum null_result();
   Datum text(const std::string &value);
   Datum integer(std::int64_t value);
@@ -49,14 +49,12 @@ const void *function_info();  // what PG_FUNCTION_INFO_V1 would return
 
 }  // namespace backfill::pg
 
-#define BACKFILL_FUNCTION(name)                                                                       \
-  static backfill::pg::Datum name##_body(backfill::pg::Call &call);                                   \
-  extern "C" {                                                                                        \
-  __attribute__((visibility("default"))) const void *pg_finfo_##name(void);                           \
-  const void *pg_finfo_##name(void) { return backfill::pg::function_info(); }                         \
-  __attribute__((visibility("default"))) backfill::pg::Datum name(FunctionCallInfoBaseData *info);    \
-  backfill::pg::Datum name(FunctionCallInfoBaseData *info) {                                          \
-    return backfill::pg::run_function(info, name##_body);                                             \
-  }                                                                                                   \
-  }                                                                                                   \
+#define BACKFILL_FUNCTION(name)                                                                                      \
+  static backfill::pg::Datum name##_body(backfill::pg::Call &call);                                                  \
+  extern "C" {                                                                                                       \
+  __attribute__((visibility("default"))) const void *pg_finfo_##name(void);                                          \
+  const void *pg_finfo_##name(void) { return backfill::pg::function_info(); }                                        \
+  __attribute__((visibility("default"))) backfill::pg::Datum name(FunctionCallInfoBaseData *info);                   \
+  backfill::pg::Datum name(FunctionCallInfoBaseData *info) { return backfill::pg::run_function(info, name##_body); } \
+  }                                                                                                                  \
   static backfill::pg::Datum name##_body([[maybe_unused]] backfill::pg::Call &call)

@@ -3,11 +3,11 @@
 #include "pg/guard.hpp"
 
 extern "C" {
+#include "access/genam.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
-#include "access/genam.h"
 }
 
 namespace backfill::pg {
@@ -18,11 +18,21 @@ namespace {
 constexpr struct {
   const char *name, *value;
 } pinned[] = {
-    {"DateStyle", "ISO, MDY"},   {"IntervalStyle", "postgres"},       {"extra_float_digits", "1"},
-    {"bytea_output", "hex"},     {"xmlbinary", "base64"},             {"row_security", "off"},
-    {"quote_all_identifiers", "off"}, {"standard_conforming_strings", "on"}, {"array_nulls", "on"},
-    {"transform_null_equals", "off"}, {"check_function_bodies", "on"}, {"default_table_access_method", "heap"},
-    {"default_tablespace", ""},  {"default_with_oids", nullptr},      {"default_toast_compression", nullptr},
+    {"DateStyle", "ISO, MDY"},
+    {"IntervalStyle", "postgres"},
+    {"extra_float_digits", "1"},
+    {"bytea_output", "hex"},
+    {"xmlbinary", "base64"},
+    {"row_security", "off"},
+    {"quote_all_identifiers", "off"},
+    {"standard_conforming_strings", "on"},
+    {"array_nulls", "on"},
+    {"transform_null_equals", "off"},
+    {"check_function_bodies", "on"},
+    {"default_table_access_method", "heap"},
+    {"default_tablespace", ""},
+    {"default_with_oids", nullptr},
+    {"default_toast_compression", nullptr},
 };
 
 void pin(const char *name, const char *value) {
@@ -70,8 +80,8 @@ Identity become(Oid role, bool restricted, const char *search_path) {
     for (const auto &setting : pinned)
       if (setting.value != nullptr) pin(setting.name, setting.value);
     pin("search_path", search_path);
-    SetUserIdAndSecContext(role, outer.security | SECURITY_LOCAL_USERID_CHANGE |
-                                     (restricted ? SECURITY_RESTRICTED_OPERATION : 0));
+    SetUserIdAndSecContext(
+        role, outer.security | SECURITY_LOCAL_USERID_CHANGE | (restricted ? SECURITY_RESTRICTED_OPERATION : 0));
     return outer;
   });
 }

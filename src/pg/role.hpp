@@ -16,9 +16,9 @@
 
 namespace backfill::pg {
 
-Oid current_role();       // the role whose privileges apply now
+Oid current_role();  // the role whose privileges apply now
 Oid session_role();
-Oid extension_owner();    // owner of the extension "backfill"; 0 where it is not installed
+Oid extension_owner();  // owner of the extension "backfill"; 0 where it is not installed
 std::string role_name(Oid role);
 bool is_member(Oid member, Oid role);  // has_privs_of_role: superusers are members of all
 

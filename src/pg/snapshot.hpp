@@ -13,7 +13,7 @@ namespace backfill::pg {
 void *current_snapshot();
 
 namespace detail {
-void *begin_snapshot();                // registers a new snapshot and makes it current; returns the previous one
+void *begin_snapshot();  // registers a new snapshot and makes it current; returns the previous one
 void end_snapshot(void *previous);
 void restore_snapshot(void *previous) noexcept;  // after an error: the abort releases, only the variable is reset
 }  // namespace detail

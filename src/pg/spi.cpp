@@ -119,7 +119,8 @@ Param::Param(double value) : type_(FLOAT8OID) {
 Param::Param(const std::vector<std::string> &values)
     : Param(std::vector<std::optional<std::string>>(values.begin(), values.end())) {}
 
-Param::Param(const std::vector<std::optional<std::string>> &values) : type_(TEXTARRAYOID), text_(array_literal(values)) {}
+Param::Param(const std::vector<std::optional<std::string>> &values)
+    : type_(TEXTARRAYOID), text_(array_literal(values)) {}
 
 Param Param::oid(Oid value) { return Param(OIDOID, std::to_string(value)); }
 
@@ -128,12 +129,11 @@ Param Param::of_type(Oid type, std::optional<std::string> text) { return Param(t
 Result execute(const std::string &sql, const std::vector<Param> &params) {
   std::vector<RawParam> raw;
   raw.reserve(params.size());
-  for (const Param &param : params)
-    raw.push_back({param.type(), param.text() ? param.text()->c_str() : nullptr});
+  for (const Param &param : params) raw.push_back({param.type(), param.text() ? param.text()->c_str() : nullptr});
 
   // The text of the rows lives in a context of its own until it is copied into C++ strings.
-  MemoryContext const home = call(
-      [] { return AllocSetContextCreate(CurrentMemoryContext, "backfill result", ALLOCSET_DEFAULT_SIZES); });
+  MemoryContext const home =
+      call([] { return AllocSetContextCreate(CurrentMemoryContext, "backfill result", ALLOCSET_DEFAULT_SIZES); });
   const char *const text = sql.c_str();
   const RawParam *const first = raw.data();
   int const count = static_cast<int>(raw.size());
@@ -160,7 +160,8 @@ Result execute(const std::string &sql, const std::vector<Param> &params) {
 void execute_quietly(const std::string &sql) {
   int const level = call([] {
     int const outer = NewGUCNestLevel();
-    (void)set_config_option("client_min_messages", "warning", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    (void)set_config_option("client_min_messages", "warning", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
     return outer;
   });
   execute(sql);
@@ -170,8 +171,9 @@ void execute_quietly(const std::string &sql) {
 std::optional<std::string> query_value(const std::string &sql, const std::vector<Param> &params) {
   Result const result = execute(sql, params);
   if (result.size() != 1 || result.columns.size() != 1)
-    throw Error(sqlstate::internal_error, "a statement of backfill returned " + std::to_string(result.size()) +
-                                              " rows where one was expected", "The statement is: " + sql);
+    throw Error(sqlstate::internal_error,
+                "a statement of backfill returned " + std::to_string(result.size()) + " rows where one was expected",
+                "The statement is: " + sql);
   return result.values[0][0];
 }
 

@@ -18,18 +18,18 @@ using Oid = std::uint32_t;
 // A statement parameter: a type and the text of a value, or null.
 class Param {
  public:
-  Param(std::nullptr_t) : type_(text_type) {}                                       // NOLINT: implicit by design
-  Param(const char *value) : type_(text_type), text_(value) {}                      // NOLINT
-  Param(std::string value) : type_(text_type), text_(std::move(value)) {}           // NOLINT
+  Param(std::nullptr_t) : type_(text_type) {}                                             // NOLINT: implicit by design
+  Param(const char *value) : type_(text_type), text_(value) {}                            // NOLINT
+  Param(std::string value) : type_(text_type), text_(std::move(value)) {}                 // NOLINT
   Param(std::optional<std::string> value) : type_(text_type), text_(std::move(value)) {}  // NOLINT
-  Param(bool value) : type_(bool_type), text_(value ? "t" : "f") {}                 // NOLINT
-  Param(int value) : type_(int8_type), text_(std::to_string(value)) {}              // NOLINT
-  Param(long value) : type_(int8_type), text_(std::to_string(value)) {}             // NOLINT
-  Param(long long value) : type_(int8_type), text_(std::to_string(value)) {}        // NOLINT
-  Param(double value);                                                              // NOLINT
-  Param(const std::vector<std::string> &values);                                    // NOLINT: text[]
-  Param(const std::vector<std::optional<std::string>> &values);                     // NOLINT: text[] with nulls
-  Param(std::optional<std::int64_t> value)                                          // NOLINT
+  Param(bool value) : type_(bool_type), text_(value ? "t" : "f") {}                       // NOLINT
+  Param(int value) : type_(int8_type), text_(std::to_string(value)) {}                    // NOLINT
+  Param(long value) : type_(int8_type), text_(std::to_string(value)) {}                   // NOLINT
+  Param(long long value) : type_(int8_type), text_(std::to_string(value)) {}              // NOLINT
+  Param(double value);                                                                    // NOLINT
+  Param(const std::vector<std::string> &values);                                          // NOLINT: text[]
+  Param(const std::vector<std::optional<std::string>> &values);                           // NOLINT: text[] with nulls
+  Param(std::optional<std::int64_t> value)                                                // NOLINT
       : type_(int8_type), text_(value ? std::optional(std::to_string(*value)) : std::nullopt) {}
   static Param oid(Oid value);
   static Param of_type(Oid type, std::optional<std::string> text);
@@ -52,11 +52,11 @@ class Row {
   Row(const Result &result, std::size_t index) : result_(&result), index_(index) {}
   const std::optional<std::string> &get(const char *column) const;  // null -> nullopt
   bool null(const char *column) const { return !get(column).has_value(); }
-  std::string text(const char *column) const;         // null -> ""
-  std::int64_t integer(const char *column) const;     // null -> 0
-  double number(const char *column) const;            // null -> 0
-  bool boolean(const char *column) const;             // null -> false
-  Oid oid(const char *column) const;                  // null -> 0
+  std::string text(const char *column) const;      // null -> ""
+  std::int64_t integer(const char *column) const;  // null -> 0
+  double number(const char *column) const;         // null -> 0
+  bool boolean(const char *column) const;          // null -> false
+  Oid oid(const char *column) const;               // null -> 0
   std::optional<std::int64_t> optional_integer(const char *column) const;
   std::vector<std::string> texts(const char *column) const;  // text[] (one dimension, no nulls); null -> empty
 
@@ -80,7 +80,10 @@ class Result {
    public:
     Iterator(const Result &result, std::size_t index) : result_(&result), index_(index) {}
     Row operator*() const { return Row(*result_, index_); }
-    Iterator &operator++() { ++index_; return *this; }
+    Iterator &operator++() {
+      ++index_;
+      return *this;
+    }
     bool operator!=(const Iterator &other) const { return index_ != other.index_; }
 
    private:
@@ -98,7 +101,7 @@ void execute_quietly(const std::string &sql);
 
 // For statements that must return one row with one column.
 std::optional<std::string> query_value(const std::string &sql, const std::vector<Param> &params = {});
-bool query_boolean(const std::string &sql, const std::vector<Param> &params = {});        // null -> false
+bool query_boolean(const std::string &sql, const std::vector<Param> &params = {});          // null -> false
 std::int64_t query_integer(const std::string &sql, const std::vector<Param> &params = {});  // null -> 0
 
 // Parses a text[] literal as PostgreSQL prints it.

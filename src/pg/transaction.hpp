@@ -65,8 +65,8 @@ void commit_and_begin();
 // The current transaction's id, assigned if need be.
 std::uint32_t current_xid();
 bool isolation_is_read_committed();
-bool in_recovery();        // on a standby
-void make_visible();       // CommandCounterIncrement
+bool in_recovery();   // on a standby
+void make_visible();  // CommandCounterIncrement
 
 // Raises 25001 naming `what` when the caller is inside a transaction block.
 void require_no_transaction_block(const std::string &what);

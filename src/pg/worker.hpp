@@ -43,22 +43,22 @@ void worker_main(std::uintptr_t argument, void (*body)(const WorkerOrder &));
 // Waits until the latch is set (somebody has news), or the time has passed.  Handles interrupts.  `why` appears in
 // pg_stat_activity as the wait event Extension; the activity text tells more.
 void wait_latch(long milliseconds);
-void wake(int pid);                                   // sets that backend's latch, if it lives
+void wake(int pid);  // sets that backend's latch, if it lives
 void check_for_interrupts();
 void report_activity(const std::string &text);        // pg_stat_activity.query
 void set_statement_limit(std::int64_t milliseconds);  // cancels the current work with 57014 after so long; 0: off
 int my_pid();
-void signal_terminate(int pid);                       // SIGTERM to a backend of ours
-std::int64_t now_ms();                                // monotonic
-void sleep_interruptibly(long milliseconds);          // on the latch, for back-off in functions
+void signal_terminate(int pid);               // SIGTERM to a backend of ours
+std::int64_t now_ms();                        // monotonic
+void sleep_interruptibly(long milliseconds);  // on the latch, for back-off in functions
 
 }  // namespace backfill::pg
 
 // Defines the worker entry point `name`.
-#define BACKFILL_WORKER(name)                                                                 \
-  static void name##_body(const backfill::pg::WorkerOrder &order);                            \
-  extern "C" {                                                                                \
-  __attribute__((visibility("default"))) void name(std::uintptr_t argument);                  \
-  void name(std::uintptr_t argument) { backfill::pg::worker_main(argument, name##_body); }    \
-  }                                                                                           \
+#define BACKFILL_WORKER(name)                                                              \
+  static void name##_body(const backfill::pg::WorkerOrder &order);                         \
+  extern "C" {                                                                             \
+  __attribute__((visibility("default"))) void name(std::uintptr_t argument);               \
+  void name(std::uintptr_t argument) { backfill::pg::worker_main(argument, name##_body); } \
+  }                                                                                        \
   static void name##_body([[maybe_unused]] const backfill::pg::WorkerOrder &order)

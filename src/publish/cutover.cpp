@@ -50,15 +50,17 @@ void require_state(const Swap &swap, const std::string &required) {
 
 // Everything that depends on the table, as one text to compare: quick to read, as it is read under the last lock.
 std::string dependents_of(Oid table) {
-  return *pg::query_value("SELECT coalesce(string_agg(DISTINCT classid || '.' || objid, ' '), '') FROM pg_depend"
-                          " WHERE refclassid = 'pg_class'::regclass AND refobjid = $1",
-                          {pg::Param::oid(table)});
+  return *pg::query_value(
+      "SELECT coalesce(string_agg(DISTINCT classid || '.' || objid, ' '), '') FROM pg_depend"
+      " WHERE refclassid = 'pg_class'::regclass AND refobjid = $1",
+      {pg::Param::oid(table)});
 }
 
 // So that under the last lock almost nothing is left to drain.
 void drain_ahead(const Cutover &cutover) {
   for (int pass = 0; pass < passes_ahead; pass++)
-    if (drain_once(cutover.swap.job, cutover.shape, cutover.swap.forward, final_drain_limit).taken < little_left) return;
+    if (drain_once(cutover.swap.job, cutover.shape, cutover.swap.forward, final_drain_limit).taken < little_left)
+      return;
 }
 
 // Deferred uniqueness is checked now: a table with trigger events still to be fired cannot be altered.

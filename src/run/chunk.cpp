@@ -58,15 +58,17 @@ class ValueRuler final : public Ruler {
   std::int64_t width(const Step &step) const override {
     const char *const difference = type_ == "date"  ? "SELECT ($2::%s - $1::%s)::bigint"
                                    : is_timestamp() ? "SELECT (extract(epoch FROM $2::%s - $1::%s) * 1e6)::bigint"
-                                                  : "SELECT $2::%s::numeric - $1::%s::numeric";
+                                                    : "SELECT $2::%s::numeric - $1::%s::numeric";
     return std::max<std::int64_t>(1, pg::query_integer(typed(difference), {*step.lo, *step.hi}));
   }
   std::string end(const Step &step, const std::string &from, std::int64_t width) const override {
     const char *const sum =
-        is_timestamp() ? "SELECT least($1::%s + least($2, extract(epoch FROM $3::%s - $1::%s)) * interval '1 s', $3::%s)::text"
+        is_timestamp()
+            ? "SELECT least($1::%s + least($2, extract(epoch FROM $3::%s - $1::%s)) * interval '1 s', $3::%s)::text"
         : type_ == "date" ? "SELECT least($1::%s + least($2, $3::%s - $1::%s)::int, $3::%s)::text"
                           : "SELECT ($1::%s + least($2, $3::numeric - $1::numeric)::%s)::text";
-    std::string const next = *pg::query_value(typed(sum), {from, is_timestamp() ? static_cast<double>(width) / 1e6 : static_cast<double>(width), *step.hi});
+    std::string const next = *pg::query_value(
+        typed(sum), {from, is_timestamp() ? static_cast<double>(width) / 1e6 : static_cast<double>(width), *step.hi});
     return next == from ? *step.hi : next;
   }
 
@@ -86,7 +88,7 @@ struct ChunkRun {
   TableShape shape;
   std::unique_ptr<Ruler> ruler;
   std::int64_t width = 1;  // of the whole chunk
-  bool splits = true;   // a query without grain is never cut inside a chunk
+  bool splits = true;      // a query without grain is never cut inside a chunk
 };
 
 ChunkRun begin_chunk(const Job &job, const Step &step) {
@@ -109,7 +111,8 @@ ChunkRun begin_chunk(const Job &job, const Step &step) {
 std::int64_t first_width(const ChunkRun &run) {
   if (!run.splits) return run.width;
   double const rows = std::max<double>(1, static_cast<double>(run.step.rows_estimated));
-  double const wanted = measured_rate > 0 ? measured_rate * static_cast<double>(run.job.spec.strategy.batch_target) : first_batch_rows;
+  double const wanted =
+      measured_rate > 0 ? measured_rate * static_cast<double>(run.job.spec.strategy.batch_target) : first_batch_rows;
   double const share = std::min(1.0, wanted / rows);
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(run.width) * share));
 }
@@ -143,8 +146,10 @@ Batch run_batch(const ChunkRun &run, const std::string &from, std::int64_t width
 
 void require_time_left(const ChunkRun &run, std::int64_t used) {
   if (used < run.job.spec.strategy.chunk_timeout) return;
-  throw Error(sqlstate::query_canceled, "chunk " + std::to_string(run.step.chunk.value_or(0)) + " took longer than chunk_timeout",
-              "The limit is " + format_duration(static_cast<double>(run.job.spec.strategy.chunk_timeout) / 1000) + "; its finished batches are kept.",
+  throw Error(sqlstate::query_canceled,
+              "chunk " + std::to_string(run.step.chunk.value_or(0)) + " took longer than chunk_timeout",
+              "The limit is " + format_duration(static_cast<double>(run.job.spec.strategy.chunk_timeout) / 1000) +
+                  "; its finished batches are kept.",
               "Raise strategy.chunk_timeout, or make the chunks smaller.");
 }
 
@@ -152,8 +157,11 @@ void require_time_left(const ChunkRun &run, std::int64_t used) {
 
 bool may_go_on(int job) {
   return pg::as_extension([&] {
-    return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.job WHERE id = $1 AND state = 'running' AND request IS NULL)", {job});
-  }) && coordinator_lives(job);
+           return pg::query_boolean(
+               "SELECT EXISTS (SELECT FROM backfill.job WHERE id = $1 AND state = 'running' AND request IS NULL)",
+               {job});
+         }) &&
+         coordinator_lives(job);
 }
 
 bool run_chunk(const Job &job, const Step &step) {
@@ -172,7 +180,8 @@ bool run_chunk(const Job &job, const Step &step) {
     if (batch.rows > 0) measured_rate = static_cast<double>(batch.rows) / elapsed;
     if (batch.last) return true;
     from = batch.end;
-    if (run.splits) width = std::min(next_width(width, elapsed, static_cast<double>(job.spec.strategy.batch_target)), run.width);
+    if (run.splits)
+      width = std::min(next_width(width, elapsed, static_cast<double>(job.spec.strategy.batch_target)), run.width);
   }
 }
 

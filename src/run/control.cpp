@@ -19,8 +19,8 @@ namespace backfill {
 
 namespace {
 
-constexpr char stop_patience[] = "30s";   // for terminated workers to be gone
-constexpr long poll_interval = 250;       // ms between looks of wait_for
+constexpr char stop_patience[] = "30s";  // for terminated workers to be gone
+constexpr long poll_interval = 250;      // ms between looks of wait_for
 
 std::string call_text(const char *function, const Job &job) {
   return std::string("SELECT ") + function + "(" + quote_literal(job.name) + ")";
@@ -28,7 +28,8 @@ std::string call_text(const char *function, const Job &job) {
 
 void require_primary() {
   if (pg::in_recovery())
-    throw Error(sqlstate::read_only_sql_transaction, "a backfill cannot run on a standby", {}, "Connect to the primary server.");
+    throw Error(sqlstate::read_only_sql_transaction, "a backfill cannot run on a standby", {},
+                "Connect to the primary server.");
 }
 
 void require(const Job &job, Action action) { require_allowed(job.name, parse_state(job.state), action); }
@@ -48,18 +49,21 @@ void launch_unless_alive(const Job &job) {
 // Ends the coordinator and its workers and takes the job's life lock until the end of this transaction.
 void take_over(const Job &job) {
   pg::as_extension([&] {
-    if (int const coordinator = pg::job_lock_holder(job.id, pg::JobLock::life); coordinator != 0 && coordinator != pg::my_pid())
+    if (int const coordinator = pg::job_lock_holder(job.id, pg::JobLock::life);
+        coordinator != 0 && coordinator != pg::my_pid())
       pg::signal_terminate(coordinator);
-    for (const pg::Row &row : pg::execute("SELECT a.pid FROM backfill.step s JOIN pg_stat_activity a ON a.pid = s.pid"
-                                          " WHERE s.job_id = $1 AND s.status = 'running' AND a.backend_type = 'backfill'",
-                                          {job.id}))
+    for (const pg::Row &row :
+         pg::execute("SELECT a.pid FROM backfill.step s JOIN pg_stat_activity a ON a.pid = s.pid"
+                     " WHERE s.job_id = $1 AND s.status = 'running' AND a.backend_type = 'backfill'",
+                     {job.id}))
       pg::signal_terminate(static_cast<int>(row.integer("pid")));
     pg::set_local("lock_timeout", stop_patience);
     pg::lock_job(job.id, pg::JobLock::life);
     pg::lock_job(job.id, pg::JobLock::drain);
-    pg::execute("UPDATE backfill.step SET status = 'pending', pid = NULL, token = nextval('backfill.step_token')"
-                " WHERE job_id = $1 AND status = 'running'",
-                {job.id});
+    pg::execute(
+        "UPDATE backfill.step SET status = 'pending', pid = NULL, token = nextval('backfill.step_token')"
+        " WHERE job_id = $1 AND status = 'running'",
+        {job.id});
   });
 }
 
@@ -76,12 +80,13 @@ void require_chunk(const Job &job, std::int64_t chunk) {
 // A chunk that failed goes on from its checkpoint; one that succeeded is run again over what is there.
 void reopen_chunk(const Job &job, std::int64_t chunk) {
   bool const reopened = pg::as_extension([&] {
-    return pg::execute("UPDATE backfill.step SET replace = (status = 'done'), status = 'pending', attempts = 0,"
-                       " done_to = CASE WHEN status = 'done' THEN NULL ELSE done_to END,"
-                       " finished_at = NULL, not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL,"
-                       " error_detail = NULL, error_hint = NULL"
-                       " WHERE job_id = $1 AND chunk = $2 AND status <> 'running'",
-                       {job.id, static_cast<long long>(chunk)})
+    return pg::execute(
+               "UPDATE backfill.step SET replace = (status = 'done'), status = 'pending', attempts = 0,"
+               " done_to = CASE WHEN status = 'done' THEN NULL ELSE done_to END,"
+               " finished_at = NULL, not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL,"
+               " error_detail = NULL, error_hint = NULL"
+               " WHERE job_id = $1 AND chunk = $2 AND status <> 'running'",
+               {job.id, static_cast<long long>(chunk)})
                .processed == 1;
   });
   if (!reopened)
@@ -104,7 +109,12 @@ Look look_at(const std::string &name) {
         " FROM backfill.job_status v JOIN backfill.job j USING (id) WHERE v.id = $1",
         {job.id});
     pg::Row const row = found.only();
-    return Look{row.text("state"), row.text("phase"), row.text("progress"), row.text("chunks"), row.text("eta"), row.text("waiting_for"),
+    return Look{row.text("state"),
+                row.text("phase"),
+                row.text("progress"),
+                row.text("chunks"),
+                row.text("eta"),
+                row.text("waiting_for"),
                 Error(row.null("sqlstate") ? sqlstate::internal_error : row.text("sqlstate"), row.text("error"),
                       row.text("error_detail"), row.text("error_hint"))};
   });
@@ -139,7 +149,8 @@ bool settled(const std::string &name, const Look &look) {
   if (look.state == "running") return false;
   if (look.state == "failed") throw look.failure;
   if (look.state == "stalled" || look.state == "planned")
-    throw Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + name + "\" is " + look.state + ": nobody runs it", {},
+    throw Error(sqlstate::object_not_in_prerequisite_state,
+                "backfill \"" + name + "\" is " + look.state + ": nobody runs it", {},
                 "Start it with SELECT backfill_run(" + quote_literal(name) + ");");
   if (look.state == "cancelled")
     throw Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + name + "\" was cancelled", {},
@@ -174,7 +185,8 @@ std::string pause_backfill(const std::string &name) {
   }
   update_job(job.id, {{"request", "pause"}});
   record_event(job.id, "pause requested");
-  return "backfill " + job.name + " will pause when its open batches are done; go on with " + call_text("backfill_run", job);
+  return "backfill " + job.name + " will pause when its open batches are done; go on with " +
+         call_text("backfill_run", job);
 }
 
 std::string cancel_backfill(const std::string &name) {
@@ -205,7 +217,8 @@ std::string audit_again(const std::string &name) {
   reopen_audit(job.id);
   set_state(job, "running", "audit requested");
   launch_unless_alive(job);
-  return "the checks of backfill " + job.name + " run again; see backfill.checks, or CALL backfill_wait(" + quote_literal(job.name) + ")";
+  return "the checks of backfill " + job.name + " run again; see backfill.checks, or CALL backfill_wait(" +
+         quote_literal(job.name) + ")";
 }
 
 std::string alter_backfill(const std::string &name, std::optional<std::int64_t> parallelism,
@@ -222,8 +235,9 @@ std::string alter_backfill(const std::string &name, std::optional<std::int64_t> 
   }
   if (retention) {
     pg::as_extension([&] {
-      pg::execute("UPDATE backfill.job SET retention = $2::interval, archive_until = published_at + $2::interval WHERE id = $1",
-                  {job.id, *retention});
+      pg::execute(
+          "UPDATE backfill.job SET retention = $2::interval, archive_until = published_at + $2::interval WHERE id = $1",
+          {job.id, *retention});
     });
     changes += (changes.empty() ? "" : ", ") + ("retention " + *retention);
   }
@@ -236,8 +250,9 @@ std::string maintain() {
   Oid const caller = pg::current_role();
   std::string const home = this_home();
   pg::Result const jobs = pg::as_extension([&] {
-    return pg::execute("SELECT id, owner FROM backfill.job WHERE state IN ('running', 'ready', 'published') AND home = $1 ORDER BY id",
-                       {home});
+    return pg::execute(
+        "SELECT id, owner FROM backfill.job WHERE state IN ('running', 'ready', 'published') AND home = $1 ORDER BY id",
+        {home});
   });
   int restarted = 0;
   for (const pg::Row &row : jobs) {
@@ -255,14 +270,16 @@ std::string maintain() {
 std::optional<std::int64_t> visible_pending_keys(int id) {
   Oid const caller = pg::current_role();
   std::optional<Job> const job = load_job(id);
-  if (!job || !job->active() || (job->capture_log == 0 && job->reverse_log == 0) || job->home != this_home()) return std::nullopt;
+  if (!job || !job->active() || (job->capture_log == 0 && job->reverse_log == 0) || job->home != this_home())
+    return std::nullopt;
   if (!may_see(caller, *job)) return std::nullopt;
   return pending_keys(*job);
 }
 
 void wait_for(const std::string &name, const std::optional<std::string> &timeout) {
   pg::require_no_transaction_block("backfill_wait");
-  double const limit = !timeout ? 0 : std::stod(*pg::query_value("SELECT extract(epoch FROM $1::interval)::float8", {*timeout}));
+  double const limit =
+      !timeout ? 0 : std::stod(*pg::query_value("SELECT extract(epoch FROM $1::interval)::float8", {*timeout}));
   std::int64_t const started = pg::now_ms();
   ProgressTeller teller;
   bool doubted = false;

@@ -18,10 +18,10 @@ namespace backfill {
 namespace {
 
 constexpr long working_pause = 100, idle_pause = 500;  // ms on the latch between rounds
-constexpr long troubled_pause = 5000;                       // after an error that may pass
-constexpr long patience_with_predecessor = 5000;            // ms
-constexpr std::int64_t carried_at_least = 100000;           // log rows worth a compaction
-constexpr int troubles_allowed = 5;                         // in a row
+constexpr long troubled_pause = 5000;                  // after an error that may pass
+constexpr long patience_with_predecessor = 5000;       // ms
+constexpr std::int64_t carried_at_least = 100000;      // log rows worth a compaction
+constexpr int troubles_allowed = 5;                    // in a row
 
 class Coordinator {
  public:
@@ -90,7 +90,9 @@ bool Coordinator::advance(const Job &job) {
 
   std::optional<int> const stage = pg::transaction([&] { return open_stage(job.id); });
   if (stage && *stage < stage::publish) return run_stage(job, *stage);
-  pg::transaction([&] { set_state(job, "ready", "ready", "The shadow is complete and audited; captured changes are drained into it."); });
+  pg::transaction([&] {
+    set_state(job, "ready", "ready", "The shadow is complete and audited; captured changes are drained into it.");
+  });
   return true;
 }
 
@@ -125,10 +127,10 @@ void Coordinator::run_with_workers(const Job &job, int stage, const StageCounts 
   if (short_now != short_of_slots_) {
     short_of_slots_ = short_now;
     pg::transaction([&] {
-      set_waiting(job.id, short_now ? std::optional<std::string>(
-                                          "a worker slot: " + std::to_string(living()) + " of " + std::to_string(wanted) +
-                                          " workers run (max_worker_processes)")
-                                    : std::nullopt);
+      set_waiting(job.id,
+                  short_now ? std::optional<std::string>("a worker slot: " + std::to_string(living()) + " of " +
+                                                         std::to_string(wanted) + " workers run (max_worker_processes)")
+                            : std::nullopt);
     });
   }
   if (due && living() == 0) run_alone(job, stage);
@@ -214,7 +216,8 @@ void launch_coordinator(int job) {
   pg::WorkerOrder order;
   order.job = job;
   order.wait_for_xid = pg::current_xid();
-  if (pg::launch_worker("backfill_coordinator_main", "backfill coordinator " + std::to_string(job), order, true)) return;
+  if (pg::launch_worker("backfill_coordinator_main", "backfill coordinator " + std::to_string(job), order, true))
+    return;
   throw Error(sqlstate::insufficient_resources, "no background worker could be started",
               "All of the server's max_worker_processes (" + pg::setting("max_worker_processes") + ") are in use.",
               "Raise max_worker_processes and restart the server, or wait until other workers have ended.");

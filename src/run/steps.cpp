@@ -26,7 +26,7 @@ namespace {
 constexpr std::int64_t drain_limit = 10000;    // log rows a batch
 constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first catch-up
 constexpr char truncated_detail[] = "The table was truncated: every chunk runs again.";
-constexpr long retry_pause = 200;              // ms
+constexpr long retry_pause = 200;  // ms
 
 // The kinds of step that are one transaction.  False: the step is to be run again later.
 
@@ -62,7 +62,9 @@ bool shape(const Job &job, const Step &) {
 bool analyze(const Job &job, const Step &) {
   analyze_shadow(job);
   // A snapshot older than this does not see all that was copied: nobody may hold one at the swap.
-  update_job(job.id, {{"copy_horizon", pg::as_extension([] { return pg::query_value("SELECT pg_snapshot_xmax(pg_current_snapshot())"); })}});
+  update_job(job.id, {{"copy_horizon", pg::as_extension([] {
+                         return pg::query_value("SELECT pg_snapshot_xmax(pg_current_snapshot())");
+                       })}});
   return true;
 }
 
@@ -73,7 +75,8 @@ bool audit(const Job &job, const Step &) {
 
 bool check(const Job &job, const Step &step) {
   Verdict const verdict = run_check(job, step);
-  if (verdict.outcome == "fail" || verdict.outcome == "error") record_event(job.id, "check " + verdict.outcome, step.title);
+  if (verdict.outcome == "fail" || verdict.outcome == "error")
+    record_event(job.id, "check " + verdict.outcome, step.title);
   return true;
 }
 
@@ -87,8 +90,8 @@ struct SimpleKind {
   bool (*run)(const Job &, const Step &);
 };
 constexpr SimpleKind simple_kinds[] = {
-    {"shadow", make_shadow}, {"purge", purge}, {"key", index},   {"index", index},
-    {"shape", shape},         {"analyze", analyze},    {"audit", audit}, {"check", check}, {"release", after}, {"validate", after},
+    {"shadow", make_shadow}, {"purge", purge}, {"key", index},   {"index", index},   {"shape", shape},
+    {"analyze", analyze},    {"audit", audit}, {"check", check}, {"release", after}, {"validate", after},
 };
 
 void run_simple(const Job &job, const Step &step) {
@@ -260,8 +263,9 @@ std::int64_t catch_up(const Job &job) {
       start_over(*now);
     } else if (result.dropped > 0 && now->state == "ready" && audit_counted_every_row(now->id)) {
       reopen_audit(now->id);
-      set_state(*now, "running", "audit outdated",
-                "Rows written since the audit that have no row in the new version: " + std::to_string(result.dropped) + ".");
+      set_state(
+          *now, "running", "audit outdated",
+          "Rows written since the audit that have no row in the new version: " + std::to_string(result.dropped) + ".");
     }
     return result.taken;
   });
