@@ -71,6 +71,7 @@ bool Coordinator::round() {
   if (!job) return false;
   pause_ = idle_pause;
   if (job->state == "running") return advance(*job);
+  pg::report_activity("backfill " + job->name + ": " + job->state);
   if (job->state == "ready") {
     tend_ready(*job);
     return true;
