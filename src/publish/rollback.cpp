@@ -34,7 +34,7 @@ void warn_of_columns_left(const Job &job) {
                 "They stay in the rejected version, " + display_name(job.target_schema, job.shadow_name) + ".");
 }
 
-// Keys carried so far, as drain_reverse left them in the capture log.
+// Rows carried so far, as drain_reverse left their keys in the capture log.
 std::int64_t carried_keys(const Job &job) {
   return pg::as_extension([&] {
     return pg::query_integer("SELECT count(*) FROM (SELECT DISTINCT " + key_list(job.key.size(), "k") + " FROM " +
@@ -76,9 +76,9 @@ std::string roll_back(const Job &job) {
   std::int64_t carried = 0;
   Tries const tries = with_tries(limits_of({job}), "roll back " + job.name, [&](Try &attempt) {
     std::vector<Cutover> cutovers = prepare_swaps({swap}, "published", attempt, require_unchanged);
+    carried = carried_keys(job);  // before anybody waits: it reads the whole log
     lock_for_swaps(cutovers, attempt);
-    drain_rest(cutovers.front(), attempt);
-    carried = carried_keys(job);
+    carried += drain_rest(cutovers.front(), attempt);
     attempt.require_time("swap the tables");
     exchange(cutovers.front());
     turn_capture_back(swap);
