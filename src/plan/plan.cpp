@@ -183,7 +183,7 @@ std::vector<Step> work_steps(const Job &job, const ChunkPlan &chunks) {
   steps.push_back(make_step(stage::purge, "build", "purge", "remove keys changed during the copy"));
   add_index_steps(steps, job);
   steps.push_back(make_step(stage::shape, "build", "shape", "options, statistics targets and comments"));
-  steps.push_back(make_step(stage::analyze, "build", "analyze", "analyze " + job.shadow_name));
+  steps.push_back(make_step(stage::analyze, "build", "analyze", "vacuum and analyze " + job.shadow_name));
   steps.push_back(make_step(stage::drain, "catch up", "drain", "apply captured changes"));
   steps.push_back(make_step(stage::audit, "audit", "audit", "begin an audit"));
   return steps;

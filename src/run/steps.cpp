@@ -14,6 +14,7 @@
 #include "pg/role.hpp"
 #include "pg/snapshot.hpp"
 #include "pg/transaction.hpp"
+#include "pg/vacuum.hpp"
 #include "pg/worker.hpp"
 #include "plan/plan.hpp"
 #include "publish/publish.hpp"
@@ -179,6 +180,7 @@ bool dispatch(const Job &job, const Step &step) {
   if (step.kind == "pre_check") return pre_check(job, step);
   if (step.kind == "capture") return install_capture_patiently(job, step);
   if (step.kind == "drain") return drain(job, step);
+  if (step.kind == "analyze") pg::vacuum(job.shadow);
   run_simple(job, step);
   return true;
 }
