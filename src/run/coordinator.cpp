@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "capture/capture.hpp"
+#include "catalog/cutover.hpp"
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
 #include "pg/lock.hpp"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr long working_pause = 100, idle_pause = 500;  // ms on the latch between rounds
 constexpr long troubled_pause = 5000;                  // after an error that may pass
+constexpr long repair_pause = 60000;                   // after one of a published job that will not
 constexpr long patience_with_predecessor = 5000;       // ms
 constexpr std::int64_t carried_at_least = 100000;      // log rows worth a compaction
 constexpr int troubles_allowed = 5;                    // in a row
@@ -152,8 +154,12 @@ bool Coordinator::settle(const Job &job) {
 }
 
 void Coordinator::tend_ready(const Job &job) {
-  bool const intact = pg::transaction([&] { return capture_intact(job); });
-  if (!intact)
+  // Under the row lock: a swap changes triggers and state together, and is wholly before this look or behind it.
+  bool const broken = pg::transaction([&] {
+    std::optional<Job> const now = load_job(job.id, true);
+    return now && now->state == "ready" && !capture_intact(*now);
+  });
+  if (broken)
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "the capture triggers on table \"" + job.target_name + "\" were changed",
                 "Writes may have been missed, so the shadow can no longer be trusted.",
@@ -163,7 +169,8 @@ void Coordinator::tend_ready(const Job &job) {
 }
 
 void Coordinator::tend_published(const Job &job) {
-  if (std::optional<int> const stage = pg::transaction([&] { return open_stage(job.id); })) run_alone(job, *stage);
+  if (std::optional<int> const stage = pg::transaction([&] { return next_after_stage(job.id); }))
+    run_alone(job, *stage);
   tend_archive(job);
   pg::transaction([] { end_retention(); });
 }
@@ -183,15 +190,18 @@ int Coordinator::living() {
   return static_cast<int>(workers_.size());
 }
 
-// The job fails with what the coordinator met; a published one goes on being published and says what is wrong.
-void give_up(int id, const Error &failure) {
-  pg::transaction([&] {
+// The job fails with what the coordinator met.  A published one goes on being published, says what is wrong, and is looked
+// at again: true.
+bool goes_on_in_spite_of(int id, const Error &failure) {
+  return pg::transaction([&] {
     std::optional<Job> const job = load_job(id);
-    if (!job || !job->active()) return;
-    if (job->state == "published")
+    if (!job || !job->active()) return false;
+    if (job->state == "published") {
       set_waiting(id, std::string("a repair: ") + failure.what());
-    else
-      fail_job(*job, failure);
+      return true;
+    }
+    fail_job(*job, failure);
+    return false;
   });
 }
 
@@ -201,12 +211,15 @@ void coordinate(int id) {
   for (int troubles = 0;;) {
     try {
       if (!coordinator.round()) return;
+      if (troubles > 0) pg::transaction([&] { set_waiting(id, std::nullopt); });
       troubles = 0;
       pg::wait_latch(coordinator.pause());
     } catch (const Error &failure) {
       pg::log_message("backfill coordinator " + std::to_string(id) + ": " + failure.what());
-      if (!is_transient(failure.sqlstate) || ++troubles > troubles_allowed) return give_up(id, failure);
-      pg::wait_latch(troubled_pause);
+      bool const may_pass = is_transient(failure.sqlstate) && ++troubles <= troubles_allowed;
+      if (!may_pass && !goes_on_in_spite_of(id, failure)) return;
+      troubles = std::max(troubles, 1);
+      pg::wait_latch(may_pass ? troubled_pause : repair_pause);
     }
   }
 }

@@ -81,8 +81,10 @@ bool check(const Job &job, const Step &step) {
   return true;
 }
 
+// Under the drain lock no swap exchanges the tables, but one may have since the step was claimed.
 bool after(const Job &job, const Step &step) {
-  run_after_step(job, step);
+  pg::lock_job(job.id, pg::JobLock::drain);
+  if (std::optional<Job> const now = load_job(job.id)) run_after_step(*now, step);
   return true;
 }
 
