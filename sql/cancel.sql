@@ -80,8 +80,32 @@ SELECT * FROM left_behind;
 CALL plan('(100 / (v - 50))::text');
 SELECT count(*) FROM backfill_run('c');
 CALL await($$(SELECT state = 'failed' FROM backfill.jobs WHERE name = 'c' ORDER BY id DESC LIMIT 1)$$);
+-- Once the table has changed, running again does not help, and the failure says so.
+ALTER TABLE t ADD CONSTRAINT late CHECK (v > 0);
+SELECT count(*) FROM backfill_run('c');
+CALL await($$(SELECT state = 'failed' FROM backfill.jobs WHERE name = 'c' ORDER BY id DESC LIMIT 1)$$);
+SELECT error, error_detail, error_hint FROM backfill.steps
+ WHERE name = 'c' AND status = 'failed' AND id = (SELECT max(id) FROM backfill.jobs);
+ALTER TABLE t DROP CONSTRAINT late;
 SELECT cancel();
 SELECT * FROM left_behind;
+
+-- Ready, and somebody has dropped the new version.
+CALL plan('v::text');
+SELECT count(*) FROM backfill_run('c');
+SET client_min_messages = error;
+CALL backfill_wait('c', '60 s');
+DO $$ BEGIN EXECUTE (SELECT 'DROP TABLE ' || shadow FROM backfill.jobs ORDER BY id DESC LIMIT 1); END $$;
+\set VERBOSITY sqlstate
+SELECT backfill_diff('c');
+SELECT backfill_publish('c');
+\set VERBOSITY default
+UPDATE t SET v = v WHERE id = 1;
+CALL await($$(SELECT state = 'failed' FROM backfill.jobs WHERE name = 'c' ORDER BY id DESC LIMIT 1)$$);
+SELECT sqlstate, error_hint FROM backfill.jobs JOIN backfill.job USING (id) WHERE id = (SELECT max(id) FROM backfill.jobs);
+SELECT cancel();
+SELECT * FROM left_behind;
+SET client_min_messages = warning;
 
 -- Ready, with captured writes.
 CALL plan('v::text');

@@ -274,6 +274,22 @@ SELECT chunk, status, sqlstate, error FROM backfill.chunks WHERE name = 'too lon
 SELECT backfill_cancel('too long');
 \o
 
+-- 6. Keys so far apart that a double cannot tell them: no batch goes beyond its chunk.
+CREATE TABLE far_apart (id bigint PRIMARY KEY, code text);
+INSERT INTO far_apart SELECT -9223372036854775808 + n * 36893488147419103::numeric, n FROM generate_series(0, 499) n;
+INSERT INTO far_apart VALUES (9223372036854775807, 'last');
+\o /dev/null
+SELECT backfill_plan(name => 'far apart', target => 'far_apart', chunk_column => 'id', start => '-9223372036854775808',
+  stop => '9223372036854775807', chunk_by => '3000000000000000001', set => '{"code": "code || ''!''"}');
+SELECT backfill_run('far apart');
+CALL backfill_wait('far apart', '2 min');
+\o
+SELECT state, error FROM backfill.jobs WHERE name = 'far apart';
+SELECT * FROM differences($$ SELECT id, code || CASE WHEN code = 'last' THEN '' ELSE '!' END FROM far_apart $$);
+\o /dev/null
+SELECT backfill_cancel('far apart');
+\o
+
 -- Nothing is left of them.
 SELECT relname FROM pg_class WHERE relnamespace = 'copy'::regnamespace AND relname ~ '_backfill_' ORDER BY 1;
 ALTER DEFAULT PRIVILEGES IN SCHEMA copy REVOKE SELECT ON TABLES FROM PUBLIC;

@@ -20,8 +20,13 @@ namespace {
 
 constexpr Oid text_array = 1009;
 
-std::string relation_name(Oid relation) {
-  return *pg::query_value("SELECT $1::regclass::text", {pg::Param::oid(relation)});
+std::string relation_name(const Job &job, Oid relation) {
+  auto const name =
+      pg::query_value("SELECT max(oid::regclass::text) FROM pg_class WHERE oid = $1", {pg::Param::oid(relation)});
+  if (!name)
+    throw Error(sqlstate::undefined_table, "a table of backfill \"" + job.name + "\" no longer exists",
+                "It was dropped since the backfill made it.", "Cancel or finish the backfill, and plan it again.");
+  return *name;
 }
 
 // "k1, k2" or "k1::text AS k1, ..." and the like: `each` with # replaced by the column's number.
@@ -46,8 +51,8 @@ Sides sides_of(const Job &job, const TableShape &shape, bool pre) {
   if (pre) return {live, live, ""};
   bool const published = job.archive != 0;
   Oid const log = published ? job.reverse_log : job.capture_log;
-  return {published ? live : relation_name(job.shadow), published ? relation_name(job.archive) : live,
-          log == 0 ? "" : relation_name(log), published};
+  return {published ? live : relation_name(job, job.shadow), published ? relation_name(job, job.archive) : live,
+          log == 0 ? "" : relation_name(job, log), published};
 }
 
 // Phase 2.

@@ -242,7 +242,8 @@ Error stage_failure(int job, int stage) {
                  std::to_string(failed) + " of " + std::to_string(steps.size()) +
                      (first.null("chunk") ? " steps failed" : " chunks failed"),
                  "The first: " + (first.null("chunk") ? "" : "chunk " + first.text("chunk") + ", ") +
-                     first.text("title") + ": " + first.text("error"),
+                     first.text("title") + ": " + first.text("error") +
+                     (first.null("error_detail") ? "" : ". " + first.text("error_detail")),
                  "See backfill.steps for all of them; SELECT backfill_run(" + quote_literal(first.text("name")) +
                      ") tries the failed ones again and keeps the rest.");
   });

@@ -392,6 +392,19 @@ void mark_added_columns(const Job &job, const std::vector<pg::TypeName> &types, 
   }
 }
 
+// REQUIRES: columns and key are filled in.
+void require_whole(const Job &job, const TableShape &shape) {
+  const std::string hint = "Cancel the backfill: SELECT backfill_cancel(" + quote_literal(job.name) + ");";
+  if (shape.columns.empty())
+    throw Error(
+        sqlstate::undefined_table,
+        "table " + qualified(job.target_schema, job.shadow_name) + " of backfill \"" + job.name + "\" no longer exists",
+        "It held the version that is being built.", hint);
+  if (shape.key.size() != job.key.size())
+    throw Error(sqlstate::undefined_column, "a column of the key of backfill \"" + job.name + "\" no longer exists",
+                "It was dropped or renamed since the plan.", hint);
+}
+
 }  // namespace
 
 TableShape read_shape(const Job &job) {
@@ -417,10 +430,11 @@ TableShape read_shape(const Job &job) {
     shape.schema = names.only().text("nspname");
     shape.table = names.only().text("relname");
     shape.columns = columns_of(job.shadow != 0 ? job.shadow : job.live);
-    mark_added_columns(job, types, shape);
     for (const std::string &name : job.key)
       for (const TableShape::Column &column : shape.columns)
         if (column.name == name) shape.key.push_back(column);
+    require_whole(job, shape);
+    mark_added_columns(job, types, shape);
     read_key_operators(job.live, shape.key);
     for (const TableShape::Column &column : shape.columns)
       if (column.name == job.chunk_column) shape.chunk_column = column.name, shape.chunk_type = column.base_type;

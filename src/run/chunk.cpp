@@ -62,13 +62,11 @@ class ValueRuler final : public Ruler {
     return std::max<std::int64_t>(1, pg::query_integer(typed(difference), {*step.lo, *step.hi}));
   }
   std::string end(const Step &step, const std::string &from, std::int64_t width) const override {
-    const char *const sum =
-        is_timestamp()
-            ? "SELECT least($1::%s + least($2, extract(epoch FROM $3::%s - $1::%s)) * interval '1 s', $3::%s)::text"
-        : type_ == "date" ? "SELECT least($1::%s + least($2, $3::%s - $1::%s)::int, $3::%s)::text"
-                          : "SELECT ($1::%s + least($2, $3::numeric - $1::numeric)::%s)::text";
-    std::string const next = *pg::query_value(
-        typed(sum), {from, is_timestamp() ? static_cast<double>(width) / 1e6 : static_cast<double>(width), *step.hi});
+    const char *const sum = is_timestamp()    ? "SELECT least($1::%s + least($2 / 1e6, extract(epoch FROM $3::%s - "
+                                                "$1::%s)) * interval '1 s', $3::%s)::text"
+                            : type_ == "date" ? "SELECT least($1::%s + least($2, $3::%s - $1::%s)::int, $3::%s)::text"
+                                              : "SELECT least($1::numeric + $2, $3::numeric)::text";
+    std::string const next = *pg::query_value(typed(sum), {from, width, *step.hi});
     return next == from ? *step.hi : next;
   }
 

@@ -10,6 +10,7 @@
 #include "copy/batch_copy.hpp"
 #include "copy/shadow.hpp"
 #include "copy/transform.hpp"
+#include "core/sql_text.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
 #include "pg/snapshot.hpp"
@@ -187,8 +188,27 @@ bool dispatch(const Job &job, const Step &step) {
   return true;
 }
 
-void write_failure(const Job &job, const Step &step, const Error &failure) {
+// The fingerprint of a table that is gone cannot be taken.
+bool changed_since_plan(const Job &job) {
+  try {
+    return pg::transaction([&] { return table_fingerprint(job) != job.fingerprint; });
+  } catch (const Error &) {
+    return true;
+  }
+}
+
+// Where the table is no longer what was planned, running again does not help: the server's error says what broke, not why.
+Error with_cause(const Job &job, const Step &step, const Error &failure) {
+  if (step.kind == "shadow" || is_transient(failure.sqlstate) || !changed_since_plan(job)) return failure;
+  return Error(failure.sqlstate, failure.what(),
+               failure.detail + (failure.detail.empty() ? "" : " ") + "Table \"" + job.target_name +
+                   "\" or the transform has changed since the plan.",
+               "Cancel the backfill with SELECT backfill_cancel(" + quote_literal(job.name) + "); and plan it again.");
+}
+
+void write_failure(const Job &job, const Step &step, const Error &error) {
   pg::set_statement_limit(0);
+  Error const failure = with_cause(job, step, error);
   pg::transaction([&] {
     if (!fail_step(step, failure, job.spec.strategy.retries))
       record_event(job.id, "step failed", step.title + ": " + failure.what() + " (" + failure.sqlstate + ")");
