@@ -170,7 +170,11 @@ void record_event(int job, const std::string &event, const std::string &detail) 
 }
 
 bool coordinator_lives(int job) {
-  return pg::as_extension([&] { return pg::job_lock_holder(job, pg::JobLock::life) != 0; });
+  return pg::as_extension([&] {
+    return pg::query_boolean(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'backfill')",
+        {pg::job_lock_holder(job, pg::JobLock::life)});
+  });
 }
 
 }  // namespace backfill

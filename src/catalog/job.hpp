@@ -84,7 +84,8 @@ auto as_job_owner(const Job &job, Fn fn) {
       job.search_path);
 }
 
-// True while the coordinator of the job lives (its life lock is held).
+// True while the coordinator of the job lives: a background worker holds its life lock.  (A session that cancels the job
+// holds it too; then nobody is to go on.)
 bool coordinator_lives(int job);
 
 }  // namespace backfill

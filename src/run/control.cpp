@@ -19,8 +19,9 @@ namespace backfill {
 
 namespace {
 
-constexpr char stop_patience[] = "30s";  // for terminated workers to be gone
-constexpr long poll_interval = 250;      // ms between looks of wait_for
+constexpr std::int64_t stop_patience = 30000;  // ms, for terminated workers to be gone
+constexpr long end_poll = 10;                  // ms between looks at them
+constexpr long poll_interval = 250;            // ms between looks of wait_for
 
 std::string call_text(const char *function, const Job &job) {
   return std::string("SELECT ") + function + "(" + quote_literal(job.name) + ")";
@@ -46,19 +47,41 @@ void launch_unless_alive(const Job &job) {
   if (has_stopped(job) || !coordinator_lives(job.id)) launch(job);
 }
 
-// Ends the coordinator and its workers and takes the job's life lock until the end of this transaction.
+// The job's processes in this database, whatever they are doing and wherever the ledger has got to.
+std::vector<int> processes_of(const Job &job) {
+  pg::execute("SELECT pg_stat_clear_snapshot()");
+  std::string const id = std::to_string(job.id);
+  std::vector<int> pids;
+  for (const pg::Row &row : pg::execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'backfill'"
+                                        " AND datname = current_database()"
+                                        " AND (application_name = $1 OR starts_with(application_name, $2))",
+                                        {"backfill coordinator " + id, "backfill worker " + id + "."}))
+    pids.push_back(static_cast<int>(row.integer("pid")));
+  return pids;
+}
+
+void end_processes(const Job &job) {
+  std::int64_t const deadline = pg::now_ms() + stop_patience;
+  for (std::vector<int> pids = processes_of(job); !pids.empty(); pids = processes_of(job)) {
+    if (pg::now_ms() > deadline)
+      throw Error(
+          sqlstate::lock_not_available, "the workers of backfill \"" + job.name + "\" do not end",
+          std::to_string(pids.size()) + " of them were told to; one is process " + std::to_string(pids.front()) + ".",
+          "See what it waits for in pg_stat_activity, then try again.");
+    for (int pid : pids) pg::signal_terminate(pid);
+    pg::sleep_interruptibly(end_poll);
+  }
+}
+
+// Ends the coordinator and its workers and takes the job's life lock until the end of this transaction.  They are gone
+// before anything of theirs is locked here: one that waited for us while we wait for it would never end.  A worker that
+// was just being started finds nobody of its own kind behind the life lock, and leaves.
 void take_over(const Job &job) {
   pg::as_extension([&] {
-    if (int const coordinator = pg::job_lock_holder(job.id, pg::JobLock::life);
-        coordinator != 0 && coordinator != pg::my_pid())
-      pg::signal_terminate(coordinator);
-    for (const pg::Row &row :
-         pg::execute("SELECT a.pid FROM backfill.step s JOIN pg_stat_activity a ON a.pid = s.pid"
-                     " WHERE s.job_id = $1 AND s.status = 'running' AND a.backend_type = 'backfill'",
-                     {job.id}))
-      pg::signal_terminate(static_cast<int>(row.integer("pid")));
-    pg::set_local("lock_timeout", stop_patience);
+    end_processes(job);
+    pg::set_local("lock_timeout", std::to_string(stop_patience));
     pg::lock_job(job.id, pg::JobLock::life);
+    end_processes(job);
     pg::lock_job(job.id, pg::JobLock::drain);
     pg::execute(
         "UPDATE backfill.step SET status = 'pending', pid = NULL, token = nextval('backfill.step_token')"
