@@ -1,3 +1,5 @@
+// Rows of backfill.job: read whole into a Job, written by named columns.  A job is found by name only for those who may
+// see its target; who may not is told the same as where there is none.
 #include "catalog/job.hpp"
 
 #include "core/error.hpp"

@@ -1,3 +1,6 @@
+// The ledger.  A step is claimed with a fresh token (FOR UPDATE SKIP LOCKED, so that workers never wait for each other);
+// every later write of the claimer requires that token, in the transaction of the work itself.  What follows here is in
+// the order of a step's life: inserted, claimed, checkpointed, finished or failed, taken back, reopened.
 #include "catalog/step.hpp"
 
 #include "core/sql_text.hpp"

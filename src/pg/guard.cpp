@@ -1,3 +1,5 @@
+// The error copied off PostgreSQL's stack lives in a memory context of its own and dies with the exception.  Parking must not
+// allocate: our own errors wait in fixed buffers.
 #include "pg/guard.hpp"
 
 #include <cstring>

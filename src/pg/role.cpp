@@ -1,3 +1,5 @@
+// An identity is a role, security flags and a level of settings, as REINDEX and REFRESH take theirs; leaving it is
+// dropping that level.
 #include "pg/role.hpp"
 
 #include "pg/guard.hpp"

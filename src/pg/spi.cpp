@@ -1,3 +1,5 @@
+// Each statement is one SPI connection.  Parameters go in by their types' input functions, rows come out as text into a
+// memory context of the result's own, and are copied into C++ strings outside of the guard.
 #include "pg/spi.hpp"
 
 #include "pg/guard.hpp"

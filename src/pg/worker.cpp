@@ -1,3 +1,5 @@
+// Workers connect as the bootstrap superuser (owners are often roles that cannot log in), pin every setting a role or a
+// database may have given them, and take another identity for whatever they run (role.hpp).
 #include "pg/worker.hpp"
 
 #include <unistd.h>

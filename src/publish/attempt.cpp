@@ -1,3 +1,4 @@
+// Tries: each a subtransaction with its own account of time waited and held; between them traffic flows.
 #include "publish/attempt.hpp"
 
 #include <algorithm>

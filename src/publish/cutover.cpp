@@ -1,3 +1,5 @@
+// One try: first what can be done while others work (prepare_swaps), then what they wait for (lock_for_swaps, drain_rest,
+// exchange).  docs/design.md, section 7, says why in this order.
 #include "publish/cutover.hpp"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// What must hold before a swap, asked twice: before anything is locked, so that a refusal costs nobody anything, and again
+// when it can no longer change.
 #include "publish/preconditions.hpp"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// Batches are measured by a Ruler: in blocks, or in units of the chunk column (days, microseconds, the integer itself).  It
+// says how wide the chunk is and where a batch of some width ends, never beyond the chunk; BatchSizer's rule says how wide
+// the next should be.  What was measured is kept for the worker's next chunk.
 #include "run/chunk.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// A worker knows its job's number and nothing else: what there is to do it finds in the ledger, claim by claim.
 #include "run/chunk_worker.hpp"
 
 #include "catalog/step.hpp"

@@ -1,3 +1,6 @@
+// What a session does to a job.  Everything but waiting is one transaction of the caller's: check that it may, write what is
+// wanted into the ledger, start a coordinator where none lives.  Cancel alone does the work itself, once it has ended
+// everybody who could be at it.
 #include "run/control.hpp"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// A coordinator's life is one loop: a round looks at the job and does one piece of what is due, then the latch is waited
+// on.  No state is kept here that is not in the ledger, so that any other coordinator could go on from it, but for the
+// handles of the workers it started.
 #include "run/coordinator.hpp"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Most kinds of step are one transaction and stand in a table.  Those that are not say why: a chunk is many batches, capture
+// waits for a lock in bounded tries, the drain goes on until little is left, VACUUM has transactions of its own.
 #include "run/steps.hpp"
 
 #include <algorithm>
