@@ -1,13 +1,10 @@
 #include "catalog/cutover.hpp"
 
-#include "catalog/step.hpp"
 #include "pg/role.hpp"
 
 namespace backfill {
 
 namespace {
-
-const std::vector<std::string> after_kinds = {"release", "validate"};
 
 void mark_publish_step_done(int job) {
   pg::as_extension([&] {
@@ -38,7 +35,6 @@ void record_published(const Job &job, const std::string &archive_until, const st
                       {"published_at", now_marker}});
   set_state(job, "published", "published", detail);
   mark_publish_step_done(job.id);
-  reopen_steps(job.id, after_kinds, false);
 }
 
 void record_rolled_back(const Job &job, const std::string &detail) {
@@ -50,12 +46,33 @@ void record_rolled_back(const Job &job, const std::string &detail) {
                       {"reverse_log", nullptr},
                       {"published_at", nullptr}});
   reopen_steps(job.id, {"publish"}, false);
-  reopen_steps(job.id, after_kinds, false);
 }
 
 void record_ended(const Job &job, const std::string &state, const std::string &detail) {
   set_state(job, state, state, detail);
   update_job(job.id, {{"shadow", nullptr}, {"archive", nullptr}, {"capture_log", nullptr}, {"reverse_log", nullptr}});
+}
+
+void set_after_steps(int job, const std::vector<Step> &steps) {
+  std::vector<std::optional<std::string>> stages, kinds, titles, params;
+  for (const Step &step : steps) {
+    stages.push_back(std::to_string(step.stage));
+    kinds.push_back(step.kind);
+    titles.push_back(step.title);
+    params.push_back(step.params);
+  }
+  pg::as_extension([&] {
+    pg::execute("DELETE FROM backfill.step WHERE job_id = $1 AND phase = 'after' AND status <> 'done'", {job});
+    pg::execute(
+        "WITH wanted AS (SELECT * FROM unnest($2::int[], $3::text[], $4::text[], $5::jsonb[]) WITH ORDINALITY"
+        "   AS w(stage, kind, title, params, n)),"
+        " gone AS (DELETE FROM backfill.step s USING wanted w"
+        "   WHERE s.job_id = $1 AND s.phase = 'after' AND s.kind = w.kind AND s.title = w.title)"
+        " INSERT INTO backfill.step (job_id, id, stage, phase, kind, title, params)"
+        " SELECT $1, (SELECT max(id) FROM backfill.step WHERE job_id = $1) + n, stage, 'after', kind, title, params"
+        "   FROM wanted",
+        {job, stages, kinds, titles, params});
+  });
 }
 
 bool was_rolled_back(int job) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "catalog/job.hpp"
+#include "catalog/step.hpp"
 
 namespace backfill {
 
@@ -21,7 +22,10 @@ void record_rolled_back(const Job &job, const std::string &detail);
 // What the job had made no longer exists; state is finished or cancelled.
 void record_ended(const Job &job, const std::string &state, const std::string &detail);
 
-// Steps after a swap, also after the one that rolls back: `release`, `validate`.
+// The steps that follow a swap, all pending, in place of what an earlier swap has left undone or has done alike.
+void set_after_steps(int job, const std::vector<Step> &steps);
+
+// Steps after a swap, also after the one that rolls back.
 bool was_rolled_back(int job);                 // published once, and not now
 std::optional<int> next_after_stage(int job);  // the lowest stage with a pending one
 

@@ -91,7 +91,7 @@ std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::st
   std::vector<Cutover> cutovers;
   for (const Swap &swap : swaps) {
     check(swap);
-    Cutover cutover{swap, read_shape(swap.job), {}, dependents_of(swap.out)};
+    Cutover cutover{swap, read_shape(swap.job), {}, {}, dependents_of(swap.out)};
     drain_ahead(cutover);
     cutovers.push_back(std::move(cutover));
   }
@@ -106,6 +106,7 @@ void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
     attempt.lock_dependent({cutover.swap.in, pg::LockMode::access_exclusive});
     // Only now: nobody replaces a view, or moves a sequence, under our hands.
     cutover.statements = moving_statements(cutover.swap);
+    cutover.after = after_steps(cutover.swap);
   }
   for (const Cutover &cutover : cutovers) attempt.lock({cutover.swap.out, pg::LockMode::access_exclusive}, true);
   for (std::size_t i = 0; i < cutovers.size(); i++) {
@@ -115,13 +116,16 @@ void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
   }
 }
 
-void exchange(const Cutover &cutover) {
-  const Swap &swap = cutover.swap;
+void exchange(const std::vector<Cutover> &cutovers) {
   pg::as_extension([&] {
-    move_privileges(swap);
-    pg::execute("ALTER TABLE " + swap.target_sql() + " RENAME TO " + quote_ident(swap.out_name));
-    pg::execute("ALTER TABLE " + qualified(swap.schema, swap.in_name) + " RENAME TO " + quote_ident(swap.name));
-    for (const std::string &statement : cutover.statements) pg::execute(statement);
+    for (const Cutover &cutover : cutovers) {
+      const Swap &swap = cutover.swap;
+      move_privileges(swap);
+      pg::execute("ALTER TABLE " + swap.target_sql() + " RENAME TO " + quote_ident(swap.out_name));
+      pg::execute("ALTER TABLE " + qualified(swap.schema, swap.in_name) + " RENAME TO " + quote_ident(swap.name));
+    }
+    for (const Cutover &cutover : cutovers)
+      for (const std::string &statement : cutover.statements) pg::execute(statement);
   });
 }
 

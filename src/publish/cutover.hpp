@@ -19,6 +19,7 @@ struct Cutover {
   Swap swap;
   TableShape shape;
   std::vector<std::string> statements;  // moving_statements
+  std::vector<Step> after;              // after_steps
   std::string dependents;               // everything bound to the table in service, as of the checks
 };
 
@@ -32,8 +33,9 @@ std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::st
 // everybody.  What may have come meanwhile without DDL on the table itself, a new dependent, ends the try.
 void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt);
 
-// The renames and the dependents.  REQUIRES: lock_for_swaps.
-void exchange(const Cutover &cutover);
+// The renames of all, then the dependents of all: whatever names two of the tables meets both new.
+// REQUIRES: lock_for_swaps.
+void exchange(const std::vector<Cutover> &cutovers);
 
 // Brings the log down to final_drain_limit, before any table is locked; holds JobLock::drain from then on.  Returns the
 // number of keys drained.

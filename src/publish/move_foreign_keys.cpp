@@ -9,6 +9,8 @@
 // instead, on both sides, which takes SHARE ROW EXCLUSIVE: neither readers nor foreign key checks of other sessions
 // notice.  Step `release` drops them after commit.  Should the way back come before that, the swap drops them itself
 // and does take the stronger lock.
+#include <set>
+
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "publish/movers.hpp"
@@ -78,6 +80,22 @@ std::vector<std::string> move_foreign_keys(const Swap &swap) {
     disable(swap, row.oid("oid"), sql);
   }
   return sql;
+}
+
+// A key is to be valid afterwards if it is now, or was about to become so when the tables change places again.
+std::vector<Step> after_foreign_keys(const Swap &swap) {
+  std::set<std::string> awaited;
+  for (const Step &step : load_steps(swap.job.id, "validate"))
+    if (step.status != "done") awaited.insert(step.title);
+  std::vector<Step> steps;
+  for (const pg::Row &key : foreign_keys_of(swap.out)) {
+    if (steps.empty())
+      steps.push_back(after_step(swap, stage::after, "release", "drop the foreign keys of the replaced version", "{}"));
+    Step const validate = after_step(swap, stage::after + 1, "validate", "validate foreign key " + key.text("conname"),
+                                     "{\"constraint\": " + json_quote(key.text("conname")) + "}");
+    if (key.boolean("convalidated") || awaited.contains(validate.title)) steps.push_back(validate);
+  }
+  return steps;
 }
 
 }  // namespace backfill

@@ -4,11 +4,11 @@ namespace backfill {
 
 const std::vector<Mover> &movers() {
   static const std::vector<Mover> table = {
-      {"indexes", nullptr, move_indexes},
-      {"statistics", nullptr, move_statistics},
-      {"sequences", sequence_locks, move_sequences},
-      {"foreign keys", foreign_key_locks, move_foreign_keys},
-      {"views", view_locks, move_views},
+      {"indexes", nullptr, move_indexes, nullptr},
+      {"statistics", nullptr, move_statistics, nullptr},
+      {"sequences", sequence_locks, move_sequences, nullptr},
+      {"foreign keys", foreign_key_locks, move_foreign_keys, after_foreign_keys},
+      {"views", view_locks, move_views, nullptr},
   };
   return table;
 }
@@ -28,6 +28,26 @@ std::vector<std::string> moving_statements(const Swap &swap) {
   for (const Mover &mover : movers())
     for (std::string &statement : mover.statements(swap)) all.push_back(std::move(statement));
   return all;
+}
+
+std::vector<Step> after_steps(const Swap &swap) {
+  std::vector<Step> all;
+  for (const Mover &mover : movers()) {
+    if (mover.after == nullptr) continue;
+    for (Step &step : mover.after(swap)) all.push_back(std::move(step));
+  }
+  return all;
+}
+
+Step after_step(const Swap &swap, int stage, const char *kind, const std::string &title, const std::string &params) {
+  Step step;
+  step.job = swap.job.id;
+  step.stage = stage;
+  step.phase = "after";
+  step.kind = kind;
+  step.title = title;
+  step.params = params;
+  return step;
 }
 
 }  // namespace backfill

@@ -1,8 +1,9 @@
 // The objects that move with a swap, one mover a kind.
 //
-// A mover does two things.  It names the relations it needs locked besides the two tables.  And, asked before the
-// renames and under those locks, it reads the catalog and answers with the statements to be run after the tables have
-// changed names.  So everything it needs (definitions by OID, as they were) is read while the old names still hold.
+// A mover names the relations it needs locked besides the two tables.  Asked before the renames and under those locks, it
+// reads the catalog and answers with the statements to be run after all tables have changed names.  So everything it
+// needs (definitions by OID, as they were) is read while the old names still hold.  What may take long is not done then:
+// it becomes steps of the ledger, run by the coordinator when the swap has committed (after.cpp).
 //
 // A new kind is one function of each sort and a line in the table of movers.cpp.
 #pragma once
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "catalog/step.hpp"
 #include "publish/attempt.hpp"
 #include "publish/swap.hpp"
 
@@ -22,6 +24,9 @@ struct Mover {
   std::vector<LockRequest> (*locks)(const Swap &);
   // Raises 55000 when an object of `out` has no counterpart in `in` and cannot go without.
   std::vector<std::string> (*statements)(const Swap &);
+  // Steps of phase `after`, told apart by kind and title; asked when `statements` is, and for the plan, when there is no
+  // `in` yet.  nullptr: none.
+  std::vector<Step> (*after)(const Swap &);
 };
 
 const std::vector<Mover> &movers();  // in the order their statements are to be run
@@ -29,6 +34,10 @@ const std::vector<Mover> &movers();  // in the order their statements are to be 
 // Of all movers.
 std::vector<LockRequest> dependent_locks(const Swap &swap);
 std::vector<std::string> moving_statements(const Swap &swap);
+std::vector<Step> after_steps(const Swap &swap);
+
+// A step of phase `after`; params: a JSON object.
+Step after_step(const Swap &swap, int stage, const char *kind, const std::string &title, const std::string &params);
 
 // The single movers; each in a file of its own.
 std::vector<std::string> move_indexes(const Swap &swap);
@@ -38,6 +47,7 @@ std::vector<std::string> move_sequences(const Swap &swap);
 std::vector<std::pair<Oid, Oid>> identity_twins(const Swap &swap);  // sequences of `out` and `in`
 std::vector<LockRequest> foreign_key_locks(const Swap &swap);
 std::vector<std::string> move_foreign_keys(const Swap &swap);
+std::vector<Step> after_foreign_keys(const Swap &swap);
 std::vector<LockRequest> view_locks(const Swap &swap);
 std::vector<std::string> move_views(const Swap &swap);
 

@@ -26,6 +26,7 @@
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "publish/cutover.hpp"
+#include "publish/movers.hpp"
 #include "publish/preconditions.hpp"
 
 namespace backfill {
@@ -63,14 +64,12 @@ void turn_capture_around(const Swap &swap) {
   install_guard(now);
 }
 
-void publish_one(const Cutover &cutover, Try &attempt) {
-  const Swap &swap = cutover.swap;
-  drain_rest(cutover, attempt);
-  attempt.require_time("swap the tables");
-  exchange(cutover);
-  turn_capture_around(swap);
-  std::string const until = retention_end(swap.job);
-  record_published(swap.job, until, describe(attempt.so_far()) + "; the old version is kept until " + until);
+void settle(const Cutover &cutover, const Try &attempt) {
+  const Job &job = cutover.swap.job;
+  turn_capture_around(cutover.swap);
+  std::string const until = retention_end(job);
+  record_published(job, until, describe(attempt.so_far()) + "; the old version is kept until " + until);
+  set_after_steps(job.id, cutover.after);
 }
 
 std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
@@ -103,15 +102,16 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
   for (const Job &job : jobs) require_publishable(job);
   await_old_snapshots(jobs);
 
-  std::vector<Swap> swaps;
-  for (const Job &job : jobs) swaps.push_back(publishing(job));
-  std::sort(swaps.begin(), swaps.end(), [](const Swap &a, const Swap &b) { return a.out < b.out; });
+  std::vector<Swap> const swaps = publishing(jobs);
   try {
     for (const Swap &swap : swaps) pg::subtransaction([&] { drain_backlog(swap.job, true); });
     Tries const tries = with_tries(limits_of(jobs), "publish " + names(jobs), [&](Try &attempt) {
       std::vector<Cutover> cutovers = prepare_swaps(swaps, "ready", attempt, make_ready);
       lock_for_swaps(cutovers, attempt);
-      for (const Cutover &cutover : cutovers) publish_one(cutover, attempt);
+      for (const Cutover &cutover : cutovers) drain_rest(cutover, attempt);
+      attempt.require_time("swap the tables");
+      exchange(cutovers);
+      for (const Cutover &cutover : cutovers) settle(cutover, attempt);
     });
     pg::set_local("synchronous_commit", "local");
     return tell(jobs, tries);
@@ -132,30 +132,13 @@ std::string publish_named(const std::vector<std::string> &names) {
 }
 
 std::vector<Step> plan_publish_steps(const Job &job) {
-  std::vector<Step> steps;
-  auto const add = [&](int stage, const char *phase, const char *kind, const std::string &title,
-                       const std::string &params) {
-    Step step;
-    step.job = job.id;
-    step.stage = stage;
-    step.phase = phase;
-    step.kind = kind;
-    step.title = title;
-    step.params = params;
-    steps.push_back(step);
-  };
-  add(stage::publish, "publish", "publish", "swap the new version in", "{}");
-  pg::Result const keys = pg::as_extension([&] {
-    return pg::execute(
-        "SELECT conname, convalidated FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'"
-        " AND conparentid = 0 ORDER BY conname COLLATE \"C\"",
-        {pg::Param::oid(job.live)});
-  });
-  if (!keys.empty()) add(stage::after, "after", "release", "drop the foreign keys of the replaced version", "{}");
-  for (const pg::Row &key : keys)
-    if (key.boolean("convalidated"))
-      add(stage::after + 1, "after", "validate", "validate foreign key " + key.text("conname"),
-          "{\"constraint\": " + json_quote(key.text("conname")) + "}");
+  Step swap;
+  swap.job = job.id;
+  swap.stage = stage::publish;
+  swap.phase = swap.kind = "publish";
+  swap.title = "swap the new version in";
+  std::vector<Step> steps = pg::as_extension([&] { return after_steps(publishing(job)); });
+  steps.insert(steps.begin(), swap);
   return steps;
 }
 

@@ -80,9 +80,10 @@ std::string roll_back(const Job &job) {
     lock_for_swaps(cutovers, attempt);
     carried += drain_rest(cutovers.front(), attempt);
     attempt.require_time("swap the tables");
-    exchange(cutovers.front());
+    exchange(cutovers);
     turn_capture_back(swap);
     record_rolled_back(job, describe(attempt.so_far()) + "; " + rows(carried) + " written since publish carried over");
+    set_after_steps(job.id, cutovers.front().after);
   });
   pg::set_local("synchronous_commit", "local");
   return "rolled back " + job.name + " " + describe(tries) + "; " + rows(carried) +

@@ -19,6 +19,7 @@ struct Swap {
   std::string schema, name;  // of the table in service, before and after
   std::string out_name;      // what the one that leaves is called afterwards
   std::string in_name;       // what the one that enters is called before
+  std::vector<Oid> peers;    // all tables that leave service in the same transaction, this one among them
 
   // Names of an index, sequence or statistics object called `name` while in service.
   std::string retired_name(const std::string &name) const;  // after leaving it
@@ -26,10 +27,14 @@ struct Swap {
 
   std::string target_sql() const;   // quoted; before the renames it is `out`, after them `in`
   std::string retired_sql() const;  // quoted name of `out` after the renames
+
+  bool leaves(Oid table) const;  // is it among the peers?
 };
 
 Swap publishing(const Job &job);
 Swap rolling_back(const Job &job);
+// Those of several jobs, each other's peers, in the order in which everybody locks them.
+std::vector<Swap> publishing(const std::vector<Job> &jobs);
 
 // "schema"."name" of a relation, quoted; empty when it does not exist.
 std::string relation_sql(Oid relation);
