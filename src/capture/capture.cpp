@@ -133,6 +133,19 @@ Oid create_log(const Job &job) {
 
 void install_capture(const Job &job) {
   pg::as_extension([&] { install(job, job.live, capture_triggers(job, job.live, log_name(job), "capture")); });
+  note_file(job);
+}
+
+void note_file(const Job &job) {
+  pg::as_extension(
+      [&] { pg::execute("UPDATE backfill.job SET copied_file = pg_relation_filenode(live) WHERE id = $1", {job.id}); });
+}
+
+bool was_rewritten(const Job &job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean(
+        "SELECT copied_file IS DISTINCT FROM pg_relation_filenode(live) FROM backfill.job WHERE id = $1", {job.id});
+  });
 }
 
 bool capture_intact(const Job &job) {

@@ -19,6 +19,12 @@ Oid create_log(const Job &job);
 void install_capture(const Job &job);
 // The triggers are there, enabled ALWAYS, and point to this job's log.
 bool capture_intact(const Job &job);
+
+// VACUUM FULL and CLUSTER move rows between blocks, of which no trigger tells; the file of the table does.  It is noted
+// when capture is installed, and anew when the copy has to begin again.
+void note_file(const Job &job);
+bool was_rewritten(const Job &job);  // live has another file than the one noted
+
 void remove_capture(const Job &job, Oid table);  // drops the job's capture triggers; caller holds ACCESS EXCLUSIVE
 
 // The same for the way back: on the new live after publish; logs which columns each UPDATE changed.

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/capture.hpp"
 #include "capture/conflict.hpp"
 #include "capture/log.hpp"
 #include "core/sql_text.hpp"
@@ -136,6 +137,10 @@ DrainResult purge_logged_keys(const Job &job, const TableShape &shape) {
   std::string const page = "SELECT op, " + key_list(key.size(), "k") + ", ctid FROM " + log_name(job) +
                            " WHERE ctid > $1 ORDER BY ctid LIMIT $2";
   return pg::with_snapshot([&] {
+    if (was_rewritten(job)) {
+      note_file(job);
+      return start_over(job, shape, 0);
+    }
     DrainResult result;
     std::string after = "(0,0)";
     while (true) {

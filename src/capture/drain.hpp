@@ -28,7 +28,8 @@ DrainResult drain_batch(const Job &job, const TableShape &shape, std::int64_t li
 DrainResult drain_all(const Job &job, const TableShape &shape);
 
 // Before the key's index is built: deletes from the shadow every key in the log.  A TRUNCATE marker instead empties
-// shadow and log (truncated = true: every chunk must be copied again).
+// shadow and log (truncated = true: every chunk must be copied again); so does another file of the table than the copy
+// began with.
 DrainResult purge_logged_keys(const Job &job, const TableShape &shape);
 
 // After publish: applies to the archive what writers changed in the new live: whole row for INSERT, the changed

@@ -30,6 +30,7 @@ namespace {
 constexpr std::int64_t drain_limit = 10000;    // log rows a batch
 constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first catch-up
 constexpr char truncated_detail[] = "The table was truncated: every chunk runs again.";
+constexpr char rewritten_detail[] = "VACUUM FULL, CLUSTER or the like rewrote the table: every chunk runs again.";
 constexpr long retry_pause = 200;  // ms
 
 // The kinds of step that are one transaction.  False: the step is to be run again later.
@@ -46,10 +47,11 @@ bool make_shadow(const Job &job, const Step &) {
 
 bool purge(const Job &job, const Step &) {
   pg::lock_job(job.id, pg::JobLock::drain);
+  bool const rewritten = was_rewritten(job);
   if (!purge_logged_keys(job, read_shape(job)).truncated) return true;
-  // Emptied by a TRUNCATE: the copy begins again; there is no index yet, so chunks need not replace anything.
+  // The shadow was emptied: the copy begins again; there is no index yet, so chunks need not replace anything.
   reopen_steps(job.id, {"range", "blocks"}, false);
-  record_event(job.id, "truncated", truncated_detail);
+  record_event(job.id, rewritten ? "rewritten" : "truncated", rewritten ? rewritten_detail : truncated_detail);
   return false;
 }
 

@@ -41,6 +41,7 @@ COMMENT ON COLUMN backfill.job.parallelism IS 'How many chunk workers may run at
 COMMENT ON COLUMN backfill.job.retention IS 'How long the archive is kept after publish';
 COMMENT ON COLUMN backfill.job.rows_estimated IS 'Rows of the target at plan time, from statistics';
 COMMENT ON COLUMN backfill.job.bytes_estimated IS 'Bytes of the target at plan time';
+COMMENT ON COLUMN backfill.job.copied_file IS 'The file of the target when capture began; another one at the end of the copy means that rows have changed places';
 COMMENT ON COLUMN backfill.job.copy_horizon IS 'Transaction id from which on all that the copy wrote is visible; publish waits for older snapshots';
 COMMENT ON COLUMN backfill.job.audit IS 'Number of the newest audit; 0 before the first';
 COMMENT ON COLUMN backfill.job.waiting_for IS 'What the job waits for, in words; null when it does not wait';

@@ -53,6 +53,7 @@ CREATE TABLE backfill.job (
   -- progress of the whole
   rows_estimated   bigint NOT NULL DEFAULT 0 CHECK (rows_estimated >= 0),
   bytes_estimated  bigint NOT NULL DEFAULT 0 CHECK (bytes_estimated >= 0),
+  copied_file      oid,
   copy_horizon     xid8,
   audit            integer NOT NULL DEFAULT 0 CHECK (audit >= 0),
   waiting_for      text,
