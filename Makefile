@@ -2,6 +2,7 @@
 #   make && make install           build and install
 #   make installcheck              pg_regress and isolation tests on a running server that has it installed
 #   make demo | check | bench      stand-alone: each builds a copy and runs its own throwaway server
+#   make bench SIZE=full           the bench at another size than small (tiny, small, full)
 #   make lint                      the house rules
 #   make format                    lay the C++ out as .clang-format says
 #   make TESTING=1                 with the functions that only tests call
@@ -76,8 +77,9 @@ endif
 demo:
 	bash test/demo.sh
 
+SIZE ?= small
 bench:
-	@if test -f test/bench/run.sh; then bash test/bench/run.sh; else echo 'there is no bench yet (test/bench/run.sh)' >&2; exit 1; fi
+	bash test/bench/run.sh --size $(SIZE)
 
 lint:
 	bash test/check.sh lint

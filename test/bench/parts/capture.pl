@@ -1,0 +1,85 @@
+# Capture: what the writers of a table pay for it.
+#
+# Two tables alike, one of them captured by a job that is ready.  pgbench updates rows of one and of the other in turn, by key,
+# prepared, with fsync off, so that only the processor counts.  First with the coordinator stopped: the trigger and its log
+# alone.  Then with it: what the drain takes from the writers' processors is counted too (no budget: it may be throttled
+# by nothing but the machine, and it can be put off by pausing).
+use strict;
+use warnings FATAL => 'all';
+use utf8;
+
+use Bench;
+
+my $rows = by_size(1000, 100_000, 1_000_000);
+my $span = by_size('-t 200', '-T 8', '-T 30');
+my $pairs = by_size(1, 5, 9);
+my $clients = 2;
+my %spec = (with => q~scope: {table: captured}, transform: {set: {tier: "'plain'"}}, strategy: {chunk_by: blocks}~);
+
+sql('ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf()');
+for my $table (qw(plain captured))
+{
+  sql("CREATE TABLE $table (id bigint PRIMARY KEY, balance bigint NOT NULL, tier text, filler text) WITH (fillfactor = 80);
+      INSERT INTO $table SELECT i, 0, NULL, repeat('x', 80) FROM generate_series(1, $rows) AS i;
+      VACUUM (ANALYZE) $table");
+  open(my $out, '>', script($table)) or die;
+  print $out "\\set id random(1, $rows)\nUPDATE $table SET balance = balance + 1 WHERE id = :id;\n";
+  close $out;
+}
+ready_job('capture', $spec{with});
+my $log = value("capture_log::regclass FROM backfill.job");
+my $before = value('tgname FROM pg_trigger WHERE tgrelid = \'captured\'::regclass AND NOT tgisinternal LIMIT 1');
+die "there is no capture" unless $before;
+
+my %raw;
+stop_coordinator();
+$raw{alone} = compare();
+my $keys = value("count(*) FROM $log");
+die "nothing was captured" unless $keys > 0;
+sql("SET client_min_messages = warning; \\o /dev/null\nSELECT backfill_run('capture')");
+await("pending_keys = 0 FROM backfill.jobs");
+$raw{drained} = compare();
+cancel_job('capture');
+sql('ALTER SYSTEM RESET fsync; ALTER SYSTEM RESET autovacuum; SELECT pg_reload_conf()');
+
+my @alone = map { ratio($_->{captured}, $_->{plain}) } @{ $raw{alone} };
+my @drained = map { ratio($_->{captured}, $_->{plain}) } @{ $raw{drained} };
+budget('TPS with capture against without', median(@alone), '>=', 0.95, '%.3f', 'median of ' . @alone . ' pairs, ' . spread('%.3f', @alone));
+finish('Capture', raw => \%raw, tables => [ {
+    caption => "UPDATE by key on " . number($rows) . " rows, $clients clients, $pairs pairs of runs (pgbench $span)",
+    head => [ 'with', 'TPS without', 'TPS with', 'ratio', 'spread' ],
+    rows => [ map { row(@$_) } [ 'capture alone', $raw{alone}, @alone ], [ 'capture and drain', $raw{drained}, @drained ] ]
+  } ]);
+
+sub script { return "$ENV{PGHOST}/update_$_[0].sql"; }
+
+# By turns, each first in every second pair.
+sub compare
+{
+  my @pairs;
+  for my $pair (1 .. $pairs)
+  {
+    my %tps;
+    for my $table ($pair % 2 ? qw(plain captured) : qw(captured plain))
+    {
+      sql("VACUUM $table; CHECKPOINT");
+      $tps{$table} = pgbench("-M prepared -c $clients -j $clients $span -f " . script($table))->{tps};
+    }
+    push @pairs, \%tps;
+  }
+  return \@pairs;
+}
+
+# The postmaster would start a coordinator that died again; one that was told to end stays away.
+sub stop_coordinator
+{
+  sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE backend_type = 'backfill' \\g /dev/null");
+  await("NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'backfill')");
+  return;
+}
+
+sub row
+{
+  my ($name, $pairs, @ratios) = @_;
+  return [ $name, (map { my $table = $_; number(median(map { $_->{$table} } @$pairs)) } qw(plain captured)), sprintf('%.3f', median(@ratios)), spread('%.3f', @ratios) ];
+}
