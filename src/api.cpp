@@ -4,6 +4,7 @@
 #include "pg/function.hpp"
 #include "plan/arguments.hpp"
 #include "plan/plan.hpp"
+#include "publish/movers.hpp"
 #include "publish/publish.hpp"
 #include "report/markdown.hpp"
 #include "run/control.hpp"
@@ -59,4 +60,10 @@ BACKFILL_FUNCTION(backfill_report) { return call.text(report_backfill(call.text_
 BACKFILL_FUNCTION(backfill_pending_keys) {
   std::optional<std::int64_t> const count = visible_pending_keys(static_cast<int>(*call.optional_integer(0)));
   return count ? call.integer(*count) : call.null_result();
+}
+
+// For the statements of a swap.
+BACKFILL_FUNCTION(backfill_retire_key) {
+  retire_foreign_key(static_cast<pg::Oid>(std::stoul(call.text_argument(0))));
+  return call.nothing();
 }

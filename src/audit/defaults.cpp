@@ -31,27 +31,51 @@ CheckSpec row_count(const Job &job) {
   return make_check("row_count_delta", transform.is_query() || !transform.dedupe.empty() ? "warn" : "error");
 }
 
-// What the owner may not read, only the server's own validation of the foreign key can prove.
-void add_foreign_keys(const Job &job, std::vector<CheckSpec> &checks) {
-  pg::Result const keys = pg::as_extension([&] {
-    return pg::execute(
-        "SELECT c.confrelid::regclass::text AS to_table, c.convalidated,"
-        "       ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (n, o)"
-        "             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY o) AS columns,"
-        "       ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (n, o)"
-        "             JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY o) AS to_columns"
-        " FROM pg_constraint c WHERE c.conrelid = $1 AND c.contype = 'f' AND c.conparentid = 0"
-        " AND has_table_privilege($2, c.confrelid, 'SELECT')"
-        " AND has_schema_privilege($2, (SELECT relnamespace FROM pg_class WHERE oid = c.confrelid), 'USAGE') ORDER BY "
-        "c.conname",
-        {pg::Param::oid(job.live), pg::Param::oid(job.owner)});
+// Columns by name of a foreign key k, in its own order.
+std::string columns_sql(const char *table, const char *numbers) {
+  return std::string("ARRAY(SELECT a.attname::text FROM unnest(k.") + numbers +
+         ") WITH ORDINALITY n (number, place) JOIN pg_attribute a ON a.attrelid = k." + table +
+         " AND a.attnum = n.number ORDER BY n.place)";
+}
+
+// The keys of $1 in one direction whose other table the owner, $2, may read.  What he may not, only the server's own
+// validation can prove.
+pg::Result foreign_keys(const Job &job, const char *here, const char *there) {
+  return pg::as_extension([&] {
+    return pg::execute("SELECT k.conname, k.convalidated, k.conrelid, k." + std::string(there) +
+                           "::regclass::text AS other, " + columns_sql("conrelid", "conkey") + " AS columns, " +
+                           columns_sql("confrelid", "confkey") + " AS partner_columns, parse_ident(k." + there +
+                           "::regclass::text) AS other_name FROM pg_constraint k WHERE k." + here +
+                           " = $1 AND k.contype = 'f' AND k.conparentid = 0" +
+                           " AND NOT backfill.is_retired_key(k.oid) AND backfill.may_read($2, k." + there +
+                           ") ORDER BY k.conname COLLATE \"C\", k.oid",
+                       {pg::Param::oid(job.live), pg::Param::oid(job.owner)});
   });
+}
+
+void add_foreign_keys(const Job &job, std::vector<CheckSpec> &checks) {
+  pg::Result const keys = foreign_keys(job, "conrelid", "confrelid");
   for (pg::Row const key : keys) {
     CheckSpec check = make_check("relationships", key.boolean("convalidated") ? "error" : "warn");
     check.args.put("columns", Node::of_strings(key.texts("columns")));
-    check.args.put("to_table", Node::of_string(key.text("to_table")));
-    check.args.put("to_columns", Node::of_strings(key.texts("to_columns")));
+    check.args.put("to_table", Node::of_string(key.text("other")));
+    check.args.put("to_columns", Node::of_strings(key.texts("partner_columns")));
     check.name = "relationships(" + listed_columns(key.texts("columns")) + ")";
+    checks.push_back(std::move(check));
+  }
+}
+
+// Rows of other tables that refer to the target must not lose their partner.
+void add_incoming_foreign_keys(const Job &job, std::vector<CheckSpec> &checks) {
+  pg::Result const keys = foreign_keys(job, "confrelid", "conrelid");
+  for (pg::Row const key : keys) {
+    if (key.oid("conrelid") == job.live) continue;
+    CheckSpec check = make_check("relationships");
+    check.args.put("columns", Node::of_strings(key.texts("partner_columns")));
+    check.args.put("from_table", Node::of_string(key.text("other")));
+    check.args.put("from_columns", Node::of_strings(key.texts("columns")));
+    check.args.put("scope", Node::of_string("table"));
+    check.name = "relationships(" + key.text("conname") + " of " + key.texts("other_name").back() + ")";
     checks.push_back(std::move(check));
   }
 }
@@ -64,6 +88,11 @@ std::vector<std::string> columns_of(const CheckSpec &check) {
   return columns;
 }
 
+std::string from_table(const CheckSpec &check) {
+  const Node *const node = check.args.find("from_table");
+  return node != nullptr && !node->is_null() ? node->text() : std::string();
+}
+
 std::string exact_scope(const CheckSpec &check) {
   const Node *const scope = check.args.find("scope");
   return scope != nullptr && !scope->is_null() ? scope->text() : "out";
@@ -74,7 +103,7 @@ bool replaces(const CheckSpec &given, const CheckSpec &usual) {
   if (given.check == "exact") return exact_scope(given) != "in";
   if (given.check != "unique" && given.check != "relationships") return true;
   if (given.check == "unique" && columns_of(given).empty()) return true;
-  return columns_of(given) == columns_of(usual);
+  return columns_of(given) == columns_of(usual) && from_table(given) == from_table(usual);
 }
 
 std::vector<CheckSpec> unless_given(std::vector<CheckSpec> usual, const std::vector<CheckSpec> &given) {
@@ -94,6 +123,7 @@ std::vector<CheckSpec> default_checks(const Job &job) {
   }
   checks.push_back(make_check("schema_match"));
   add_foreign_keys(job, checks);
+  add_incoming_foreign_keys(job, checks);
   return unless_given(std::move(checks), job.spec.checks);
 }
 

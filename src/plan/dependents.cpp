@@ -67,9 +67,14 @@ WITH RECURSIVE
               ELSE 'relation|blocks' END FROM pg_class c WHERE c.oid = b.objid)
         WHEN 'pg_constraint'::regclass THEN (
           SELECT CASE
+              WHEN k.contype = 'f' AND (backfill.is_retired_key(k.oid) OR k.conparentid <> 0) THEN '-'
+              WHEN k.contype = 'f' AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled <> 'O')
+                THEN 'foreign key with disabled triggers|blocks'
               WHEN k.contype = 'f' AND k.conrelid = live.oid AND k.confrelid = live.oid THEN 'foreign key to itself|rebuilt'
               WHEN k.contype = 'f' AND k.conrelid = live.oid THEN 'foreign key|rebuilt'
-              WHEN k.contype = 'f' THEN 'foreign key of another table|blocks'
+              WHEN k.contype = 'f' AND EXISTS (SELECT FROM pg_class c WHERE c.oid = k.conrelid AND c.relkind = 'p')
+                THEN 'foreign key of a partitioned table|blocks'
+              WHEN k.contype = 'f' THEN 'foreign key of another table|rebuilt'
               WHEN k.conrelid = live.oid AND k.contype = 'p' THEN 'primary key|moved'
               WHEN k.conrelid = live.oid AND k.contype = 'u' THEN 'unique constraint|moved'
               WHEN k.conrelid = live.oid AND k.contype = 'x' THEN 'exclusion constraint|moved'
@@ -159,6 +164,12 @@ std::string remedy(const std::vector<Dependent> &blockers) {
     return "Take the table out of the publication for the time of the backfill, and add it again after the publish.";
   if (kinds.size() == 1 && *kinds.begin() == "materialized view")
     return "Drop the materialized view and create it anew after the publish, or let it read through a plain view.";
+  if (kinds.size() == 1 && *kinds.begin() == "foreign key of a partitioned table")
+    return "The server has no NOT VALID foreign keys on partitioned tables, so it cannot be pointed at the new version "
+           "without "
+           "reading all its rows under lock.  Drop it for the time of the backfill and add it again after the publish.";
+  if (kinds.size() == 1 && *kinds.begin() == "foreign key with disabled triggers")
+    return "Enable its triggers with ALTER TABLE … ENABLE TRIGGER ALL on the tables at both of its ends, or drop it.";
   return "Drop them for the time of the backfill and create them anew after the publish, or recompute the table "
          "another way.";
 }

@@ -26,7 +26,7 @@ SELECT md5(concat_ws(E'\n', c.relkind, c.relpersistence,
                           THEN concat_ws(' ', k.conname, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''))
                           ELSE concat_ws(' ', k.conname, pg_get_constraintdef(k.oid), k.convalidated) END,
                      E'\n' ORDER BY k.conname)
-     FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 't'),
+     FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 't' AND NOT backfill.is_retired_key(k.oid)),
   (SELECT string_agg(pg_get_indexdef(i.indexrelid) || ' ' || i.indisvalid, E'\n' ORDER BY pg_get_indexdef(i.indexrelid))
      FROM pg_index i WHERE i.indrelid = c.oid), $2::jsonb::text))
   FROM pg_class c WHERE c.oid = $1)";

@@ -1,7 +1,8 @@
 // What is left to do when a swap has committed, run by the coordinator step by step:
 //
-//   release   the table that left service loses its foreign keys (disabled since the swap)
-//   validate  a foreign key of the table in service, created NOT VALID in the swap, is checked over its rows
+//   release   foreign keys that the swap took out of force are dropped (move_foreign_keys.cpp)
+//   validate  a foreign key made NOT VALID in the swap, of the table in service or referring to it, is checked over its
+//             rows
 #include <algorithm>
 
 #include "catalog/cutover.hpp"
@@ -24,27 +25,26 @@ void release_foreign_keys(const Job &job) {
   with_tries(limits, "drop the foreign keys of the replaced version of " + job.target_name, [&](Try &attempt) {
     attempt.lock_job(job.id, pg::JobLock::drain);
     std::optional<Job> const now = load_job(job.id);
-    Oid const retired = !now ? 0 : now->archive != 0 ? now->archive : now->shadow;
-    std::string const table = relation_sql(retired);
-    if (table.empty()) return;
-    for (const LockRequest &request : retired_foreign_key_locks(retired)) attempt.lock(request, true);
-    attempt.lock({retired, pg::LockMode::access_exclusive}, true);
-    for (const std::string &statement : drop_foreign_keys(retired, table)) pg::execute(statement);
+    if (!now) return;
+    std::vector<Oid> const tables = {now->archive != 0 ? now->archive : now->shadow, now->live};
+    for (const LockRequest &request : retired_foreign_key_locks(tables)) attempt.lock_dependent(request);
+    for (Oid const table : tables) drop_retired_foreign_keys(table);
   });
 }
 
-// As the owner: comparing the values may run operators of his.
-void validate_foreign_key(const Job &job, const std::string &name) {
-  std::string const table = relation_sql(job.live);
-  bool const waits = pg::as_extension([&] {
-    return pg::query_boolean(
-        "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1 AND conname = $2"
-        " AND contype = 'f' AND NOT convalidated)",
-        {pg::Param::oid(job.live), name});
+// As the owner of its table: comparing the values may run operators of his.
+void validate_foreign_key(Oid relation, const std::string &name) {
+  std::string const table = relation_sql(relation);
+  std::optional<std::string> const owner = pg::as_extension([&] {
+    return pg::query_value(
+        "SELECT max(r.relowner::bigint) FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid"
+        " WHERE k.conrelid = $1 AND k.conname = $2 AND k.contype = 'f' AND NOT k.convalidated",
+        {pg::Param::oid(relation), name});
   });
-  if (!waits) return;
+  if (!owner) return;  // it is valid, or its table has been replaced since, which makes steps of its own
   try {
-    pg::as_owner(job.owner, [&] { pg::execute("ALTER TABLE " + table + " VALIDATE CONSTRAINT " + quote_ident(name)); });
+    pg::as_owner(static_cast<Oid>(std::stoul(*owner)),
+                 [&] { pg::execute("ALTER TABLE " + table + " VALIDATE CONSTRAINT " + quote_ident(name)); });
   } catch (const Error &failure) {
     if (failure.sqlstate != "23503") throw;
     throw Error("23503", "rows of " + table + " violate foreign key constraint \"" + name + "\"",
@@ -65,10 +65,10 @@ void run_after_step(const Job &job, const Step &step) {
     release_foreign_keys(job);
   } else if (step.kind == "validate") {
     Node const params = parse_document(step.params);
-    const Node *const constraint = params.find("constraint");
-    if (constraint == nullptr)
+    const Node *const constraint = params.find("constraint"), *const table = params.find("table");
+    if (constraint == nullptr || table == nullptr)
       throw Error(sqlstate::internal_error, "step " + std::to_string(step.id) + " names no constraint");
-    validate_foreign_key(job, constraint->text());
+    validate_foreign_key(static_cast<Oid>(table->integer()), constraint->text());
   } else {
     throw Error(sqlstate::internal_error, "there is no step of kind \"" + step.kind + "\" after publish");
   }

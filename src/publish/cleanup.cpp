@@ -46,14 +46,14 @@ bool carries_triggers(const Job &job) {
 
 // Drops the capture of a job, and the table that is not in service; what is in service stays as it is.
 void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
-  if (relation_exists(retired)) {
-    for (const LockRequest &request : retired_foreign_key_locks(retired)) attempt.lock(request, true);
-    attempt.lock({retired, pg::LockMode::access_exclusive}, true);
-  }
-  if (carries_triggers(job)) {
+  bool const clears_live = carries_triggers(job);
+  for (const LockRequest &request : retired_foreign_key_locks({retired, job.live}))
+    if (request.relation != job.live) attempt.lock(request, true);
+  if (relation_exists(retired)) attempt.lock({retired, pg::LockMode::access_exclusive}, true);
+  if (clears_live || !retired_foreign_key_locks({job.live}).empty())
     attempt.lock({job.live, pg::LockMode::access_exclusive}, true);
-    remove_capture(job, job.live);
-  }
+  for (Oid const table : {retired, job.live}) drop_retired_foreign_keys(table);
+  if (clears_live) remove_capture(job, job.live);
   drop_table(retired);
   pg::execute_quietly("DROP TABLE IF EXISTS " + log_name(job));
   pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(job));

@@ -1,17 +1,25 @@
-// Outgoing foreign keys.
+// Foreign keys, outgoing and incoming.
 //
 // They cannot be on the shadow before: the referenced table's triggers would check it when a user deletes or updates a
-// referenced row, and find shadow rows that are not drained yet; the user's statement would fail, or cascade.  So
-// each is created NOT VALID in the swap and validated after commit (which lets writers go on).
+// referenced row, and find shadow rows that are not drained yet; a key that refers to the shadow would refuse rows whose
+// partner is not drained yet.  So each is made anew in the swap, NOT VALID, and validated after commit (which lets
+// writers go on):
 //
-// The table that leaves service must not keep them in force, or its rows would go on blocking deletes.  Dropping a
-// foreign key takes ACCESS EXCLUSIVE on the referenced table, too much for the cutover.  Its triggers are disabled
-// instead, on both sides, which takes SHARE ROW EXCLUSIVE: neither readers nor foreign key checks of other sessions
-// notice.  Step `release` drops them after commit.  Should the way back come before that, the swap drops them itself
-// and does take the stronger lock.
+//   outgoing   on the table that enters service, as the one that leaves had it;
+//   incoming   on the referencing table, which goes on referring to the name.
+//
+// The old one must not stay in force, or archived rows would block deletes and partners would be looked for in the
+// archive.  Dropping it takes ACCESS EXCLUSIVE on both tables, too much for the cutover.  It is retired instead: its
+// triggers are disabled and it gives its name up, for which SHARE ROW EXCLUSIVE will do: readers go on, and so do the
+// checks that others make when they delete a referenced row or add a referencing one elsewhere.  Step `release` drops it
+// after commit, and nothing here minds one that is still there at the way back.
+//
+// Where both tables leave service in one call, the referencing one's swap does it all.
 #include <set>
 
+#include "core/node.hpp"
 #include "core/sql_text.hpp"
+#include "pg/constraint.hpp"
 #include "pg/role.hpp"
 #include "publish/movers.hpp"
 
@@ -19,12 +27,35 @@ namespace backfill {
 
 namespace {
 
-pg::Result foreign_keys_of(Oid table) {
+constexpr char retired_suffix[] = "_retired_";  // and the key's OID; backfill.is_retired_key() looks for it
+
+// Keys in force that fulfil a condition on k, of which $1 is the OID of a table.
+pg::Result keys_in_force(const std::string &condition, Oid table) {
   return pg::execute(
-      "SELECT c.oid, c.conname, c.confrelid, c.convalidated, pg_get_constraintdef(c.oid) AS definition,"
-      " obj_description(c.oid, 'pg_constraint') AS comment FROM pg_constraint c"
-      " WHERE c.conrelid = $1 AND c.contype = 'f' AND c.conparentid = 0 ORDER BY c.conname COLLATE \"C\"",
+      "SELECT k.oid, k.conname, k.conrelid, k.confrelid, n.nspname, r.relname, r.relkind,"
+      " pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment,"
+      " EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled <> 'O') AS altered,"
+      // One that waits to be validated is not NOT VALID by anybody's wish.
+      " k.convalidated OR EXISTS (SELECT FROM backfill.step s JOIN backfill.job j ON j.id = s.job_id"
+      "   WHERE s.kind = 'validate' AND s.status <> 'done' AND j.state IN ('published', 'ready')"
+      "   AND s.params ->> 'constraint' = k.conname AND s.params ->> 'table' = k.conrelid::text) AS valid"
+      " FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace"
+      " WHERE k.contype = 'f' AND k.conparentid = 0 AND NOT backfill.is_retired_key(k.oid) AND " +
+          condition + " ORDER BY n.nspname COLLATE \"C\", r.relname COLLATE \"C\", k.conname COLLATE \"C\"",
       {pg::Param::oid(table)});
+}
+
+pg::Result outgoing_keys(const Swap &swap) { return keys_in_force("k.conrelid = $1", swap.out); }
+
+// Those of tables that stay in service.
+pg::Result incoming_keys(const Swap &swap) {
+  pg::Result keys = keys_in_force("k.confrelid = $1 AND k.conrelid <> $1", swap.out);
+  if (swap.peers.size() < 2) return keys;
+  pg::Result staying = keys;
+  staying.values.clear();
+  for (std::size_t i = 0; i < keys.size(); i++)
+    if (!swap.leaves(keys[i].oid("conrelid"))) staying.values.push_back(keys.values[i]);
+  return staying;
 }
 
 std::string without_validity(std::string definition) {
@@ -35,66 +66,108 @@ std::string without_validity(std::string definition) {
   return definition;
 }
 
-void disable(const Swap &swap, Oid constraint, std::vector<std::string> &sql) {
-  for (const pg::Row &row : pg::execute("SELECT tgname, tgrelid FROM pg_trigger WHERE tgconstraint = $1 ORDER BY oid",
-                                        {pg::Param::oid(constraint)})) {
-    std::string const table = row.oid("tgrelid") == swap.out ? swap.retired_sql() : relation_sql(row.oid("tgrelid"));
-    sql.push_back("ALTER TABLE " + table + " DISABLE TRIGGER " + quote_ident(row.text("tgname")));
-  }
+std::string table_of(const pg::Row &key) { return display_name(key.text("nspname"), key.text("relname")); }
+
+// The inventory has refused these when planning; they may have come since.
+void require_movable(const pg::Row &key) {
+  std::string const name = "foreign key \"" + key.text("conname") + "\" of " + table_of(key);
+  if (key.boolean("altered"))
+    throw Error(sqlstate::object_not_in_prerequisite_state, name + " has triggers that are disabled",
+                "It would be in force again after the swap.",
+                "Enable them with ALTER TABLE … ENABLE TRIGGER ALL on the tables at both of its ends, or drop it.");
+  if (key.text("relkind") == "p")
+    throw Error(sqlstate::object_not_in_prerequisite_state, name + " belongs to a partitioned table",
+                "The server has no NOT VALID foreign keys on partitioned tables.",
+                "Drop it for the time of the backfill and add it again after the publish.");
+}
+
+// `table` is what its table is called after the renames.
+void replace(const pg::Row &key, const std::string &table, std::vector<std::string> &sql) {
+  require_movable(key);
+  std::string const name = quote_ident(key.text("conname"));
+  sql.push_back("SELECT backfill.retire_key(" + std::to_string(key.oid("oid")) + ")");
+  sql.push_back("ALTER TABLE " + table + " ADD CONSTRAINT " + name + " " + without_validity(key.text("definition")) +
+                " NOT VALID");
+  if (!key.null("comment"))
+    sql.push_back("COMMENT ON CONSTRAINT " + name + " ON " + table + " IS " + quote_literal(key.text("comment")));
+}
+
+// Keys that were retired and not dropped yet, at either end of a table.
+pg::Result retired_keys(Oid table) {
+  return pg::execute(
+      "SELECT k.conname, k.conrelid, k.confrelid FROM pg_constraint k WHERE k.contype = 'f'"
+      " AND $1 IN (k.conrelid, k.confrelid) AND backfill.is_retired_key(k.oid) ORDER BY k.oid",
+      {pg::Param::oid(table)});
+}
+
+Step validation(const Swap &swap, const pg::Row &key, Oid table, const std::string &title) {
+  return after_step(swap, stage::after + 1, "validate", "validate foreign key " + title,
+                    "{\"table\": " + std::to_string(swap.in == 0 ? 0 : table) +
+                        ", \"constraint\": " + json_quote(key.text("conname")) + "}");
 }
 
 }  // namespace
 
-std::vector<LockRequest> retired_foreign_key_locks(Oid table) {
+void retire_foreign_key(Oid key) {
+  std::string name;
+  for (const pg::Row &row : pg::execute(
+           "SELECT k.conname, t.tgrelid, string_agg(format('DISABLE TRIGGER %I', t.tgname), ', ' ORDER BY t.oid) AS "
+           "disable"
+           " FROM pg_constraint k JOIN pg_trigger t ON t.tgconstraint = k.oid WHERE k.oid = $1 AND k.contype = 'f'"
+           " GROUP BY k.conname, t.tgrelid",
+           {pg::Param::oid(key)})) {
+    name = row.text("conname");
+    pg::execute("ALTER TABLE " + relation_sql(row.oid("tgrelid")) + " " + row.text("disable"));
+  }
+  if (name.empty())
+    throw Error(sqlstate::undefined_object, "there is no foreign key with OID " + std::to_string(key), {},
+                "Name the OID of a row of pg_constraint.");
+  pg::rename_foreign_key(key, suffixed_name(name, retired_suffix + std::to_string(key)));
+}
+
+std::vector<LockRequest> retired_foreign_key_locks(const std::vector<Oid> &tables) {
+  std::set<Oid> relations;
+  for (Oid const table : tables)
+    for (const pg::Row &key : retired_keys(table))
+      for (const char *const end : {"conrelid", "confrelid"}) relations.insert(key.oid(end));
   std::vector<LockRequest> locks;
-  for (const pg::Row &row : foreign_keys_of(table))
-    if (row.oid("confrelid") != table) locks.push_back({row.oid("confrelid"), pg::LockMode::access_exclusive});
+  for (Oid const relation : relations) locks.push_back({relation, pg::LockMode::access_exclusive});
   return locks;
 }
 
-std::vector<std::string> drop_foreign_keys(Oid table, const std::string &table_sql) {
-  std::vector<std::string> sql;
-  for (const pg::Row &row : foreign_keys_of(table))
-    sql.push_back("ALTER TABLE " + table_sql + " DROP CONSTRAINT " + quote_ident(row.text("conname")));
-  return sql;
+void drop_retired_foreign_keys(Oid table) {
+  for (const pg::Row &key : retired_keys(table))
+    pg::execute("ALTER TABLE " + relation_sql(key.oid("conrelid")) + " DROP CONSTRAINT " +
+                quote_ident(key.text("conname")));
 }
 
 std::vector<LockRequest> foreign_key_locks(const Swap &swap) {
   std::vector<LockRequest> locks;
-  for (const LockRequest &request : retired_foreign_key_locks(swap.in))
-    if (request.relation != swap.out) locks.push_back(request);
-  for (const pg::Row &row : foreign_keys_of(swap.out))
-    if (row.oid("confrelid") != swap.out) locks.push_back({row.oid("confrelid"), pg::LockMode::share_row_exclusive});
+  for (const pg::Row &key : incoming_keys(swap))
+    locks.push_back({key.oid("conrelid"), pg::LockMode::share_row_exclusive});
+  for (const pg::Row &key : outgoing_keys(swap))
+    if (!swap.leaves(key.oid("confrelid"))) locks.push_back({key.oid("confrelid"), pg::LockMode::share_row_exclusive});
   return locks;
 }
 
 std::vector<std::string> move_foreign_keys(const Swap &swap) {
-  std::vector<std::string> sql = drop_foreign_keys(swap.in, swap.target_sql());
-  for (const pg::Row &row : foreign_keys_of(swap.out)) {
-    std::string const name = quote_ident(row.text("conname"));
-    sql.push_back("ALTER TABLE " + swap.target_sql() + " ADD CONSTRAINT " + name + " " +
-                  without_validity(row.text("definition")) + " NOT VALID");
-    if (!row.null("comment"))
-      sql.push_back("COMMENT ON CONSTRAINT " + name + " ON " + swap.target_sql() + " IS " +
-                    quote_literal(row.text("comment")));
-    disable(swap, row.oid("oid"), sql);
-  }
+  std::vector<std::string> sql;
+  for (const pg::Row &key : outgoing_keys(swap)) replace(key, swap.target_sql(), sql);
+  for (const pg::Row &key : incoming_keys(swap)) replace(key, qualified(key.text("nspname"), key.text("relname")), sql);
   return sql;
 }
 
 // A key is to be valid afterwards if it is now, or was about to become so when the tables change places again.
 std::vector<Step> after_foreign_keys(const Swap &swap) {
-  std::set<std::string> awaited;
-  for (const Step &step : load_steps(swap.job.id, "validate"))
-    if (step.status != "done") awaited.insert(step.title);
+  pg::Result const outgoing = outgoing_keys(swap), incoming = incoming_keys(swap);
   std::vector<Step> steps;
-  for (const pg::Row &key : foreign_keys_of(swap.out)) {
-    if (steps.empty())
-      steps.push_back(after_step(swap, stage::after, "release", "drop the foreign keys of the replaced version", "{}"));
-    Step const validate = after_step(swap, stage::after + 1, "validate", "validate foreign key " + key.text("conname"),
-                                     "{\"constraint\": " + json_quote(key.text("conname")) + "}");
-    if (key.boolean("convalidated") || awaited.contains(validate.title)) steps.push_back(validate);
-  }
+  if (!outgoing.empty() || !incoming.empty())
+    steps.push_back(after_step(swap, stage::after, "release", "drop the foreign keys of the replaced version", "{}"));
+  for (const pg::Row &key : outgoing)
+    if (key.boolean("valid")) steps.push_back(validation(swap, key, swap.in, key.text("conname")));
+  for (const pg::Row &key : incoming)
+    if (key.boolean("valid"))
+      steps.push_back(validation(swap, key, key.oid("conrelid"), key.text("conname") + " of " + table_of(key)));
   return steps;
 }
 

@@ -51,9 +51,12 @@ std::vector<Step> after_foreign_keys(const Swap &swap);
 std::vector<LockRequest> view_locks(const Swap &swap);
 std::vector<std::string> move_views(const Swap &swap);
 
-// Foreign keys that a table that left service still carries, disabled (see foreign_keys.cpp): dropping them, or the
-// table, needs the tables they refer to.
-std::vector<LockRequest> retired_foreign_key_locks(Oid table);
-std::vector<std::string> drop_foreign_keys(Oid table, const std::string &table_sql);
+// Takes a foreign key out of force: disables its triggers and renames it after its OID (move_foreign_keys.cpp).  What
+// backfill.retire_key() does, in a swap, for a statement names it by OID whatever the tables are called by then.
+// REQUIRES: SHARE ROW EXCLUSIVE on both its tables.  Errors: 42704.
+void retire_foreign_key(Oid key);
+// Dropping what was retired at either end of these tables, or one of the tables, needs these.
+std::vector<LockRequest> retired_foreign_key_locks(const std::vector<Oid> &tables);
+void drop_retired_foreign_keys(Oid table);
 
 }  // namespace backfill
