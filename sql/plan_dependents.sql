@@ -59,8 +59,16 @@ DROP POLICY mine ON orders;
 DROP POLICY theirs ON customers;
 ALTER TABLE orders DISABLE ROW LEVEL SECURITY;
 
-\echo -- foreign keys of others block, those to itself are rebuilt
+\echo -- foreign keys of others and those to itself are rebuilt; those of partitioned tables block
 CREATE TABLE items (order_id int REFERENCES orders);
+SELECT blockers();
+DROP TABLE items;
+CREATE TABLE items (order_id int REFERENCES orders) PARTITION BY LIST (order_id);
+CREATE TABLE items_1 PARTITION OF items FOR VALUES IN (1);
+SELECT blockers();
+DROP TABLE items;
+CREATE TABLE items (order_id int REFERENCES orders);
+ALTER TABLE items DISABLE TRIGGER ALL;
 SELECT blockers();
 DROP TABLE items;
 ALTER TABLE orders ADD COLUMN parent int REFERENCES orders;

@@ -63,7 +63,7 @@ UPDATE t SET v = 8 WHERE id = 8;
 DELETE FROM t WHERE id = 9;
 UPDATE t SET id = 200 WHERE id = 10;
 -- A dependent made since that nobody knows to move.
-CREATE TABLE refers (t int REFERENCES t);
+CREATE TABLE refers (t t);
 SELECT backfill_rollback('undo');
 DROP TABLE refers;
 SET client_min_messages = error;

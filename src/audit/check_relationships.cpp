@@ -16,7 +16,7 @@ std::string failing(const Check &) { return "> 0"; }
 
 std::string expected(const Check &check, const Job &) {
   if (check.find("from_table") != nullptr)
-    return "every row of " + check.text("from_table") + " keeps its partner in " + listed_columns(check.columns());
+    return "every row of " + check.text("from_table") + " keeps its partner (" + listed_columns(check.columns()) + ")";
   return "every " + listed_columns(check.columns()) + " is in " + check.text("to_table");
 }
 

@@ -140,7 +140,12 @@ WITH RECURSIVE
       JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = w.oid AND d.classid = 'pg_rewrite'::regclass
       JOIN pg_rewrite r ON r.oid = d.objid AND r.ev_class <> w.oid
   )
-SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.verdict, '|', 2) AS fate, NULL AS detail,
+SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.verdict, '|', 2) AS fate,
+       (SELECT 'proven only by its validation after the publish: ' || quote_ident(pg_get_userbyid(t.relowner)) || ' may not read all of ' ||
+               k.conrelid::regclass
+          FROM pg_constraint k, pg_class t
+         WHERE v.verdict = 'foreign key of another table|rebuilt' AND k.oid = v.objid AND t.oid = $1
+           AND NOT backfill.may_read(t.relowner, k.conrelid)) AS detail,
        CASE v.classid
          WHEN 'pg_rewrite'::regclass THEN
            CASE WHEN split_part(v.verdict, '|', 1) IN ('view', 'materialized view')

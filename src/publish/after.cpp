@@ -34,22 +34,22 @@ void release_foreign_keys(const Job &job) {
 
 // As the owner of its table: comparing the values may run operators of his.
 void validate_foreign_key(Oid relation, const std::string &name) {
-  std::string const table = relation_sql(relation);
-  std::optional<std::string> const owner = pg::as_extension([&] {
-    return pg::query_value(
-        "SELECT max(r.relowner::bigint) FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid"
+  pg::Result const key = pg::as_extension([&] {
+    return pg::execute(
+        "SELECT r.relowner, format('%I.%I', n.nspname, r.relname) AS name FROM pg_constraint k"
+        " JOIN pg_class r ON r.oid = k.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace"
         " WHERE k.conrelid = $1 AND k.conname = $2 AND k.contype = 'f' AND NOT k.convalidated",
         {pg::Param::oid(relation), name});
   });
-  if (!owner) return;  // it is valid, or its table has been replaced since, which makes steps of its own
+  if (key.empty()) return;  // it is valid, or its table has been replaced since, which made steps of its own
+  std::string const table = key[0].text("name");
+  std::string const validate = "ALTER TABLE " + table + " VALIDATE CONSTRAINT " + quote_ident(name);
   try {
-    pg::as_owner(static_cast<Oid>(std::stoul(*owner)),
-                 [&] { pg::execute("ALTER TABLE " + table + " VALIDATE CONSTRAINT " + quote_ident(name)); });
+    pg::as_owner(key[0].oid("relowner"), [&] { pg::execute(validate); });
   } catch (const Error &failure) {
     if (failure.sqlstate != "23503") throw;
     throw Error("23503", "rows of " + table + " violate foreign key constraint \"" + name + "\"",
-                "It stays in force for new rows, but NOT VALID.",
-                "Repair the rows and run ALTER TABLE " + table + " VALIDATE CONSTRAINT " + quote_ident(name) + ";");
+                "It stays in force for new rows, but NOT VALID.", "Repair the rows and run " + validate + ";");
   }
 }
 
