@@ -1,5 +1,5 @@
 // A batch is one INSERT … SELECT as the owner: NOT NULL, CHECK and length are enforced by the server, and an error is the
-// server's own.
+// server's own.  While the shadow has neither index nor trigger the statement is run by multi-insert (pg/bulk_insert.hpp).
 //
 // A query with placeholders of its own decides itself which rows belong to a chunk.  If it yields others, a neighbour
 // would bring them a second time; so the INSERT returns, in the same pass, whether each row is where it should be.
@@ -9,6 +9,7 @@
 #include "copy/batch_copy.hpp"
 
 #include "core/sql_text.hpp"
+#include "pg/bulk_insert.hpp"
 
 namespace backfill {
 namespace {
@@ -40,22 +41,30 @@ std::string insert_sql(const Job &job, const TableShape &shape, const std::strin
       "it is returned.");
 }
 
-// Runs `with` (common table expressions, may be empty) and an INSERT of `source`, every row of which must fulfil `within`.
-std::int64_t insert_rows(const Job &job, const TableShape &shape, const Step *chunk, const std::string &with,
+// The plain way, for a shadow with indexes or triggers.  `with`: common table expressions, may be empty.
+pg::BulkInsert insert_row_by_row(const std::string &with, const std::string &insert, bool marks) {
+  if (!marks) {
+    const pg::Result result = pg::execute((with.empty() ? "" : "WITH " + with + "\n") + insert);
+    return {.rows = static_cast<std::int64_t>(result.processed)};
+  }
+  const pg::Result result =
+      pg::execute("WITH " + (with.empty() ? "" : with + ",\n") + "placed AS (\n" + insert +
+                  ")\nSELECT count(*) AS rows, count(*) FILTER (WHERE stray) AS strays FROM placed");
+  return {.rows = result.only().integer("rows"), .marked = result.only().integer("strays")};
+}
+
+// Inserts `source`, every row of which must fulfil `within` (unless that is empty).
+std::int64_t insert_rows(const Job &job, const TableShape &shape, const Step &chunk, const std::string &with,
                          const std::string &source, const std::string &within) {
-  const std::string insert = insert_sql(job, shape, source);
-  if (within.empty())
-    return as_transform(job, [&] {
-      return static_cast<std::int64_t>(pg::execute((with.empty() ? "" : "WITH " + with + "\n") + insert).processed);
-    });
-  const std::string counted = "WITH " + (with.empty() ? "" : with + ",\n") + "placed AS (\n" + insert +
-                              "\nRETURNING (" + within +
-                              ") IS NOT TRUE AS strays)\n"
-                              "SELECT count(*) AS rows, count(*) FILTER (WHERE strays) AS strays FROM placed";
-  const pg::Result result = as_transform(job, [&] { return pg::execute(counted); });
-  const pg::Row row = result.only();
-  if (row.integer("strays") > 0) refuse_strays(*chunk, row.integer("rows"), row.integer("strays"));
-  return row.integer("rows");
+  const std::string insert =
+      insert_sql(job, shape, source) + (within.empty() ? "" : "\nRETURNING (" + within + ") IS NOT TRUE AS stray");
+  const pg::BulkInsert done = as_transform(job, [&] {
+    if (with.empty())
+      if (const std::optional<pg::BulkInsert> fast = pg::bulk_insert(insert)) return *fast;
+    return insert_row_by_row(with, insert, !within.empty());
+  });
+  if (done.marked > 0) refuse_strays(chunk, done.rows, done.marked);
+  return done.rows;
 }
 
 std::string chunk_select(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
@@ -86,12 +95,8 @@ std::string same_key(const TableShape &shape) {
 
 std::int64_t copy_batch(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
                         const std::optional<std::string> &hi) {
-  return insert_rows(job, shape, &chunk, {}, chunk_select(job, shape, chunk, lo, hi),
+  return insert_rows(job, shape, chunk, {}, chunk_select(job, shape, chunk, lo, hi),
                      within_chunk_sql(job, shape, chunk));
-}
-
-std::int64_t copy_rows(const Job &job, const TableShape &shape, const std::string &select) {
-  return insert_rows(job, shape, nullptr, {}, select, {});
 }
 
 std::int64_t replace_chunk(const Job &job, const TableShape &shape, const Step &chunk) {
@@ -99,7 +104,7 @@ std::int64_t replace_chunk(const Job &job, const TableShape &shape, const Step &
   const std::string with = "fresh AS MATERIALIZED (\n" + chunk_select(job, shape, chunk, *chunk.lo, chunk.hi) +
                            "),\ngone AS (\nDELETE FROM " + shadow_item(job, shape) + " USING fresh WHERE " +
                            same_key(shape) + "\nRETURNING 1)";
-  return insert_rows(job, shape, &chunk, with,
+  return insert_rows(job, shape, chunk, with,
                      "SELECT " + column_list(shape) + " FROM fresh WHERE (SELECT count(*) FROM gone) IS NOT NULL",
                      within_chunk_sql(job, shape, chunk));
 }

@@ -17,10 +17,6 @@ namespace backfill {
 std::int64_t copy_batch(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
                         const std::optional<std::string> &hi);
 
-// Runs `select` (from transform.hpp) into the shadow as the owner; returns the rows written.  This is the seam where a
-// faster copier goes.
-std::int64_t copy_rows(const Job &job, const TableShape &shape, const std::string &select);
-
 // Replaces what the shadow holds of a chunk by what the transform yields now, in the current transaction; returns the
 // rows written.  Of blocks nobody knows what they held before, so there rows are only put in or replaced: those gone
 // since are in the capture log.  Only after the key's index exists, and never at the same time as a drain (hold

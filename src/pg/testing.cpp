@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "core/error.hpp"
+#include "pg/bulk_insert.hpp"
 #include "pg/function.hpp"
 #include "pg/spi.hpp"
 #include "pg/transaction.hpp"
@@ -75,5 +76,13 @@ BACKFILL_FUNCTION(boundary_swallow) {
 
 // boundary_alive(): objects whose destructor has not run.
 BACKFILL_FUNCTION(boundary_alive) { return call.integer(alive); }
+
+// boundary_bulk_insert(sql): "rows[, marked]" of INSERT … SELECT by multi-insert; null where it must go row by row.
+BACKFILL_FUNCTION(boundary_bulk_insert) {
+  std::optional<BulkInsert> const done = bulk_insert(call.text_argument(0));
+  if (!done) return call.null_result();
+  return call.text(std::to_string(done->rows) +
+                   (done->marked > 0 ? ", " + std::to_string(done->marked) + " marked" : ""));
+}
 
 #endif
