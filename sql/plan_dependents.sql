@@ -40,11 +40,14 @@ SELECT count(*) > 0 FROM backfill_plan('x', 'orders', set => '{"note": "''x''"}'
 SELECT fate, kind, object, detail FROM backfill.dependent ORDER BY id;
 DELETE FROM backfill.job;
 
-\echo -- a trigger, a rule, a policy, row security
+\echo -- triggers, rules, policies and row security move, but not those of another table
 CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER stamp BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION f();
 SELECT blockers();
 DROP TRIGGER stamp ON orders;
+CREATE CONSTRAINT TRIGGER stamp AFTER INSERT ON customers FROM orders FOR EACH ROW EXECUTE FUNCTION f();
+SELECT blockers();
+DROP TRIGGER stamp ON customers;
 CREATE RULE quiet AS ON DELETE TO orders DO INSTEAD NOTHING;
 SELECT blockers();
 DROP RULE quiet ON orders;

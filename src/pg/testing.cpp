@@ -7,8 +7,14 @@
 #include "core/error.hpp"
 #include "pg/bulk_insert.hpp"
 #include "pg/function.hpp"
+#include "pg/guard.hpp"
 #include "pg/spi.hpp"
 #include "pg/transaction.hpp"
+
+extern "C" {
+#include "commands/seclabel.h"
+#include "utils/memutils.h"
+}
 
 namespace backfill::pg {
 namespace {
@@ -53,6 +59,12 @@ std::int64_t swallow(std::int64_t times, Fn fn) {
   return failures;
 }
 
+// Takes every label but "refused".
+void check_label(const ObjectAddress *, const char *label) {
+  if (label != nullptr && strcmp(label, "refused") == 0)
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the provider refuses that label")));
+}
+
 }  // namespace
 }  // namespace backfill::pg
 
@@ -83,6 +95,14 @@ BACKFILL_FUNCTION(boundary_bulk_insert) {
   if (!done) return call.null_result();
   return call.text(std::to_string(done->rows) +
                    (done->marked > 0 ? ", " + std::to_string(done->marked) + " marked" : ""));
+}
+
+// label_provider(name): this process knows a provider of security labels by that name from now on.
+BACKFILL_FUNCTION(label_provider) {
+  std::string const name = call.text_argument(0);
+  const char *const text = name.c_str();
+  backfill::pg::call([&] { register_label_provider(MemoryContextStrdup(TopMemoryContext, text), check_label); });
+  return call.nothing();
 }
 
 #endif

@@ -14,7 +14,9 @@
 #include <tuple>
 
 #include "catalog/job.hpp"
+#include "core/sql_text.hpp"
 #include "pg/role.hpp"
+#include "pg/transaction.hpp"
 #include "plan/plan.hpp"
 
 namespace backfill {
@@ -24,7 +26,7 @@ namespace {
 // $1: the table.  One row an object: class, oid, identity, kind, fate, detail.
 constexpr char inventory_sql[] = R"(
 WITH RECURSIVE
-  live AS (SELECT c.oid, c.relnamespace, c.reltype, t.typarray, c.relrowsecurity, c.reltoastrelid
+  live AS (SELECT c.oid, c.relnamespace, c.reltype, t.typarray, c.relrowsecurity, c.relforcerowsecurity, c.reltoastrelid
              FROM pg_class c JOIN pg_type t ON t.oid = c.reltype WHERE c.oid = $1),
   ours AS (SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
              AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
@@ -84,14 +86,14 @@ WITH RECURSIVE
               ELSE 'constraint|blocks' END FROM pg_constraint k WHERE k.oid = b.objid)
         WHEN 'pg_trigger'::regclass THEN (
           SELECT CASE WHEN t.tgisinternal OR t.tgfoid IN (SELECT oid FROM ours) THEN '-'
-                      WHEN t.tgrelid = live.oid THEN 'trigger|blocks' ELSE 'trigger of another table|blocks' END
+                      WHEN t.tgrelid = live.oid THEN 'trigger|moved' ELSE 'trigger of another table|blocks' END
             FROM pg_trigger t WHERE t.oid = b.objid)
         WHEN 'pg_rewrite'::regclass THEN (
-          SELECT CASE WHEN r.ev_class = live.oid THEN 'rule|blocks' WHEN c.relkind = 'v' AND r.rulename = '_RETURN' THEN 'view|rebuilt'
+          SELECT CASE WHEN r.ev_class = live.oid THEN 'rule|moved' WHEN c.relkind = 'v' AND r.rulename = '_RETURN' THEN 'view|rebuilt'
                       WHEN c.relkind = 'm' THEN 'materialized view|blocks' ELSE 'rule of another table|blocks' END
             FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid = b.objid)
         WHEN 'pg_policy'::regclass THEN (
-          SELECT CASE WHEN p.polrelid = live.oid THEN 'policy|blocks' ELSE 'policy of another table|blocks' END
+          SELECT CASE WHEN p.polrelid = live.oid THEN 'policy|moved' ELSE 'policy of another table|blocks' END
             FROM pg_policy p WHERE p.oid = b.objid)
         WHEN 'pg_attrdef'::regclass THEN (
           SELECT CASE WHEN a.adrelid = live.oid THEN '-' ELSE 'default of another table|blocks' END FROM pg_attrdef a WHERE a.oid = b.objid)
@@ -117,21 +119,23 @@ WITH RECURSIVE
     UNION ALL
     SELECT 'pg_class'::regclass::oid, i.inhparent, 'inherited table|blocks' FROM pg_inherits i, live WHERE i.inhrelid = live.oid
     UNION ALL
-    SELECT DISTINCT l.classoid, l.objoid, 'security label|blocks' FROM pg_seclabel l, live WHERE l.classoid = 'pg_class'::regclass AND l.objoid = live.oid
+    SELECT DISTINCT l.classoid, l.objoid, 'security label|moved' FROM pg_seclabel l, live
+     WHERE l.classoid = 'pg_class'::regclass AND (l.objoid = live.oid OR l.objoid IN (SELECT oid FROM identity))
+        OR l.classoid = 'pg_type'::regclass AND l.objoid = live.reltype
     UNION ALL
-    SELECT 'pg_class'::regclass::oid, live.oid, 'row security|blocks' FROM live WHERE live.relrowsecurity
+    SELECT 'pg_class'::regclass::oid, live.oid, 'row security|moved' FROM live WHERE live.relrowsecurity OR live.relforcerowsecurity
   ),
   verdicts AS (
     SELECT classid, objid, min(verdict) AS verdict FROM (
       SELECT classid, objid, CASE WHEN by IN ('index', 'constraint') AND verdict NOT LIKE '%|blocks' AND verdict NOT LIKE 'view|%'
                                     AND NOT EXISTS (SELECT FROM bound x WHERE x.classid = j.classid AND x.objid = j.objid AND x.by = 'table')
-                                  THEN '-' ELSE verdict END AS verdict
+                                  THEN '-' ELSE verdict END AS verdict, NULL AS aspect
         FROM judged j
        WHERE NOT (by IN ('index', 'constraint') AND classid IN ('pg_class'::regclass, 'pg_trigger'::regclass))
          AND NOT (classid = 'pg_class'::regclass AND verdict = 'relation|blocks'
                   AND EXISTS (SELECT FROM pg_class c WHERE c.oid = j.objid AND c.relkind = 'i'))
-      UNION ALL SELECT classid, objid, verdict FROM beside) v
-     WHERE verdict <> '-' GROUP BY classid, objid),
+      UNION ALL SELECT classid, objid, verdict, verdict FROM beside) v
+     WHERE verdict <> '-' GROUP BY classid, objid, aspect),
   views AS (
     SELECT r.ev_class AS oid, NULL::oid AS through FROM verdicts v JOIN pg_rewrite r ON r.oid = v.objid
      WHERE v.classid = 'pg_rewrite'::regclass AND v.verdict = 'view|rebuilt'
@@ -141,11 +145,22 @@ WITH RECURSIVE
       JOIN pg_rewrite r ON r.oid = d.objid AND r.ev_class <> w.oid
   )
 SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.verdict, '|', 2) AS fate,
-       (SELECT 'proven only by its validation after the publish: ' || quote_ident(pg_get_userbyid(t.relowner)) || ' may not read all of ' ||
-               k.conrelid::regclass
-          FROM pg_constraint k, pg_class t
-         WHERE v.verdict = 'foreign key of another table|rebuilt' AND k.oid = v.objid AND t.oid = $1
-           AND NOT backfill.may_read(t.relowner, k.conrelid)) AS detail,
+       CASE split_part(v.verdict, '|', 1)
+         WHEN 'foreign key of another table' THEN (
+           SELECT 'proven only by its validation after the publish: ' || quote_ident(pg_get_userbyid(t.relowner)) || ' may not read all of ' ||
+                  k.conrelid::regclass
+             FROM pg_constraint k, pg_class t
+            WHERE v.verdict = 'foreign key of another table|rebuilt' AND k.oid = v.objid AND t.oid = $1
+              AND NOT backfill.may_read(t.relowner, k.conrelid))
+         WHEN 'trigger' THEN (SELECT CASE t.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END
+                                FROM pg_trigger t WHERE t.oid = v.objid)
+         WHEN 'rule' THEN (SELECT CASE r.ev_enabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END
+                             FROM pg_rewrite r WHERE r.oid = v.objid)
+         WHEN 'row security' THEN (SELECT concat_ws(', ', CASE WHEN NOT relrowsecurity THEN 'disabled' END,
+                                                          CASE WHEN relforcerowsecurity THEN 'forced' END) FROM live)
+         WHEN 'security label' THEN (SELECT CASE v.classid WHEN 'pg_type'::regclass THEN 'on the row type, ' ELSE '' END ||
+                                            'of ' || string_agg(DISTINCT l.provider, ', ') FROM pg_seclabel l
+                                      WHERE l.classoid = v.classid AND l.objoid = v.objid) END AS detail,
        CASE v.classid
          WHEN 'pg_rewrite'::regclass THEN
            CASE WHEN split_part(v.verdict, '|', 1) IN ('view', 'materialized view')
@@ -161,6 +176,35 @@ SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized v
  WHERE w.through IS NOT NULL AND NOT EXISTS (SELECT FROM views direct WHERE direct.oid = w.oid AND direct.through IS NULL)
  GROUP BY w.oid, c.relkind, n.nspname, c.relname)";
 
+constexpr char label_of_absent_provider[] = "security label whose provider is not loaded";
+
+// SECURITY LABEL looks for the provider first, and then for the object, which does not exist.
+bool provider_loaded(const std::string &provider) {
+  try {
+    pg::subtransaction([&] {
+      pg::execute("SECURITY LABEL FOR " + quote_ident(provider) + " ON TABLE pg_catalog.\"no such table\" IS NULL");
+    });
+  } catch (const Error &failure) {
+    if (failure.sqlstate == sqlstate::undefined_table) return true;
+    if (failure.sqlstate != sqlstate::invalid_parameter_value) throw;
+  }
+  return false;
+}
+
+// A label is given through its provider, in the session that publishes.
+void judge_labels(std::vector<Dependent> &dependents) {
+  for (Dependent &dependent : dependents) {
+    if (dependent.kind != "security label") continue;
+    for (const pg::Row &row :
+         pg::execute("SELECT DISTINCT provider FROM pg_seclabel WHERE classoid = $1 AND objoid = $2",
+                     {pg::Param::oid(dependent.classid), pg::Param::oid(dependent.objid)})) {
+      if (provider_loaded(row.text("provider"))) continue;
+      dependent.kind = label_of_absent_provider;
+      dependent.fate = "blocks";
+    }
+  }
+}
+
 // What to do about a blocker, by its kind.
 std::string remedy(const std::vector<Dependent> &blockers) {
   std::set<std::string> kinds;
@@ -175,6 +219,11 @@ std::string remedy(const std::vector<Dependent> &blockers) {
            "reading all its rows under lock.  Drop it for the time of the backfill and add it again after the publish.";
   if (kinds.size() == 1 && *kinds.begin() == "foreign key with disabled triggers")
     return "Enable its triggers with ALTER TABLE … ENABLE TRIGGER ALL on the tables at both of its ends, or drop it.";
+  if (kinds.size() == 1 && *kinds.begin() == "trigger of another table")
+    return "It is a constraint trigger that names the table after FROM.  Drop it for the time of the backfill, or "
+           "create it without FROM.";
+  if (kinds.size() == 1 && *kinds.begin() == label_of_absent_provider)
+    return "Load the provider in this session: see LOAD and session_preload_libraries.";
   return "Drop them for the time of the backfill and create them anew after the publish, or recompute the table "
          "another way.";
 }
@@ -188,6 +237,7 @@ std::vector<Dependent> inventory(Oid live) {
     for (const pg::Row &row : found)
       dependents.push_back({row.text("object"), row.text("kind"), row.text("fate"), row.text("detail"),
                             row.oid("classid"), row.oid("objid")});
+    judge_labels(dependents);
     std::sort(dependents.begin(), dependents.end(), [](const Dependent &a, const Dependent &b) {
       return std::tie(a.fate, a.kind, a.object) < std::tie(b.fate, b.kind, b.object);
     });
@@ -230,16 +280,20 @@ void store_dependents(int job, const std::vector<Dependent> &dependents) {
   });
 }
 
-// By kind and name: a rollback makes foreign keys anew, and an object replaced by its like is no obstacle.
+// By kind and name: a rollback makes foreign keys anew, and an object replaced by its like is no obstacle.  What the swap
+// makes anew from the definition it has then may come, go and change as it likes.
 std::vector<std::string> changed_dependents(const Job &job) {
+  static const std::set<std::string> taken_as_they_are = {"trigger", "rule", "policy", "row security",
+                                                          "security label"};
   std::set<std::string> recorded;
   pg::as_extension([&] {
     pg::Result const found = pg::execute("SELECT kind, object FROM backfill.dependent WHERE job_id = $1", {job.id});
-    for (const pg::Row &row : found) recorded.insert(row.text("kind") + " " + row.text("object"));
+    for (const pg::Row &row : found)
+      if (!taken_as_they_are.contains(row.text("kind"))) recorded.insert(row.text("kind") + " " + row.text("object"));
   });
   std::vector<std::string> changes;
   for (const Dependent &dependent : inventory(job.live))
-    if (recorded.erase(dependent.kind + " " + dependent.object) == 0)
+    if (!taken_as_they_are.contains(dependent.kind) && recorded.erase(dependent.kind + " " + dependent.object) == 0)
       changes.push_back("The " + dependent.kind + " " + dependent.object + " is new.");
   for (const std::string &label : recorded) changes.push_back("The " + label + " is gone.");
   return changes;

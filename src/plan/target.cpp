@@ -121,9 +121,10 @@ void require_replaceable(const std::string &label, const Kind &kind) {
     refuse(sqlstate::feature_not_supported, "\"" + label + "\" uses the access method \"" + kind.method + "\"",
            "Chunks of blocks are known for heap tables only.", "Backfill a table of access method heap.");
   if (kind.forced)
-    refuse(sqlstate::feature_not_supported, "\"" + label + "\" has FORCE ROW LEVEL SECURITY",
+    refuse(sqlstate::feature_not_supported,
+           "\"" + label + "\" has FORCE ROW LEVEL SECURITY and its owner cannot bypass it",
            "Policies would hide rows from the owner, under whom the work runs, and hidden rows would be lost rows.",
-           "Take FORCE off while the backfill runs: ALTER TABLE … NO FORCE ROW LEVEL SECURITY.");
+           "Give the owner BYPASSRLS, or take FORCE off: ALTER TABLE … NO FORCE ROW LEVEL SECURITY.");
   if (!kind.member_of.empty())
     refuse(sqlstate::feature_not_supported, "\"" + label + "\" belongs to the extension \"" + kind.member_of + "\"",
            "The extension would keep the old version.", "Detach it first: ALTER EXTENSION … DROP TABLE.");
@@ -133,11 +134,12 @@ constexpr char facts_sql[] = R"(
 SELECT c.relname, n.nspname, c.relowner, c.relkind, c.relpersistence, c.relispartition, c.reloftype <> 0 AS typed,
        c.oid < 16384 OR n.nspname IN ('pg_catalog', 'information_schema', 'pg_toast') AS system,
        EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits,
-       c.relforcerowsecurity AS forced, coalesce(am.amname, 'heap') AS method, n.nspname = 'backfill' AS ours,
+       c.relrowsecurity AND c.relforcerowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls AS forced, coalesce(am.amname, 'heap') AS method, n.nspname = 'backfill' AS ours,
        (SELECT x.extname FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid
          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0
            AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e') AS member_of
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am am ON am.oid = c.relam
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_authid r ON r.oid = c.relowner
+  LEFT JOIN pg_am am ON am.oid = c.relam
  WHERE c.oid = $1)";
 
 constexpr char size_sql[] = R"(

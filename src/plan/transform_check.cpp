@@ -46,8 +46,12 @@ auto of_path(const std::string &path, Fn fn) {
   try {
     return fn();
   } catch (const Error &failure) {
+    // Rows that a policy hides would be lost rows, so nothing is read through one.
+    std::string const hint = failure.sqlstate == sqlstate::insufficient_privilege
+                                 ? "The work runs as the table's owner, who must be allowed to read all of it."
+                                 : "Correct the text at " + path + ".";
     throw Error(failure.sqlstate, path + ": " + failure.what(), failure.detail,
-                failure.hint.empty() ? "Correct the text at " + path + "." : failure.hint);
+                failure.hint.empty() ? hint : failure.hint);
   }
 }
 

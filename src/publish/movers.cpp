@@ -9,6 +9,10 @@ const std::vector<Mover> &movers() {
       {"sequences", sequence_locks, move_sequences, nullptr},
       {"foreign keys", foreign_key_locks, move_foreign_keys, after_foreign_keys},
       {"views", view_locks, move_views, nullptr},
+      {"triggers", trigger_locks, move_triggers, nullptr},
+      {"rules", rule_locks, move_rules, nullptr},
+      {"policies", policy_locks, move_policies, nullptr},
+      {"security labels", nullptr, move_labels, nullptr},
   };
   return table;
 }

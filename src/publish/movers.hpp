@@ -50,6 +50,13 @@ std::vector<std::string> move_foreign_keys(const Swap &swap);
 std::vector<Step> after_foreign_keys(const Swap &swap);
 std::vector<LockRequest> view_locks(const Swap &swap);
 std::vector<std::string> move_views(const Swap &swap);
+std::vector<LockRequest> trigger_locks(const Swap &swap);
+std::vector<std::string> move_triggers(const Swap &swap);
+std::vector<LockRequest> rule_locks(const Swap &swap);
+std::vector<std::string> move_rules(const Swap &swap);
+std::vector<LockRequest> policy_locks(const Swap &swap);
+std::vector<std::string> move_policies(const Swap &swap);
+std::vector<std::string> move_labels(const Swap &swap);
 
 // Takes a foreign key out of force: disables its triggers and renames it after its OID (move_foreign_keys.cpp).  What
 // backfill.retire_key() does, in a swap, for a statement names it by OID whatever the tables are called by then.
