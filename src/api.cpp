@@ -6,6 +6,7 @@
 #include "plan/plan.hpp"
 #include "publish/movers.hpp"
 #include "publish/publish.hpp"
+#include "publish/way_back.hpp"
 #include "report/markdown.hpp"
 #include "run/control.hpp"
 
@@ -42,7 +43,9 @@ BACKFILL_FUNCTION(backfill_maintain) { return call.text(maintain()); }
 
 BACKFILL_FUNCTION(backfill_publish) { return call.text(publish_named(call.text_array(0))); }
 
-BACKFILL_FUNCTION(backfill_rollback) { return call.text(roll_back(job_for_caller(call.text_argument(0)))); }
+BACKFILL_FUNCTION(backfill_rollback) {
+  return call.text(roll_back(job_for_caller(call.text_argument(0)), call.text_array(1)));
+}
 
 BACKFILL_FUNCTION(backfill_finish) { return call.text(finish_job(job_for_caller(call.text_argument(0)))); }
 
@@ -67,3 +70,6 @@ BACKFILL_FUNCTION(backfill_retire_key) {
   retire_foreign_key(static_cast<pg::Oid>(std::stoul(call.text_argument(0))));
   return call.nothing();
 }
+
+// For the view backfill.way_back.
+BACKFILL_FUNCTION(backfill_look_back) { return call.table(look_back(static_cast<int>(*call.optional_integer(0)))); }

@@ -125,7 +125,7 @@ Oid create(const std::string &name, const std::string &columns, const std::strin
 
 Oid create_log(const Job &job) {
   std::vector<KeyColumn> const key = read_key(job, job.live);
-  Oid const log = create(log_name(job), key_columns(key, "k") + "op \"char\" NOT NULL",
+  Oid const log = create(log_name(job), key_columns(key, "k") + "op \"char\" NOT NULL, cols int2[]",
                          "Keys of live changed since capture began, for backfill " + job.name);
   update_job(job.id, {{"capture_log", pg::Param::oid(log)}});
   return log;

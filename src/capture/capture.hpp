@@ -12,7 +12,7 @@
 
 namespace backfill {
 
-// Creates the capture log (base types of the key columns), stores its OID in the job and returns it.
+// Creates the capture log (base types of the key columns, op, and cols, for carried.hpp), stores its OID in the job and returns it.
 Oid create_log(const Job &job);
 // Installs the capture triggers on live; when it returns no older writer is in flight.
 // Locks: SHARE ROW EXCLUSIVE on live, waited for at most lock_timeout (55P03: the caller retries).

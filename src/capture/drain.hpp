@@ -13,10 +13,11 @@
 namespace backfill {
 
 struct DrainResult {
-  std::int64_t taken = 0;    // log rows
-  std::int64_t keys = 0;     // distinct keys
-  std::int64_t dropped = 0;  // live rows that the transform yielded no row for
-  bool truncated = false;    // a TRUNCATE marker was met: the shadow is empty now, every chunk is to be replaced
+  std::int64_t taken = 0;     // log rows
+  std::int64_t keys = 0;      // distinct keys
+  std::int64_t dropped = 0;   // live rows that the transform yielded no row for
+  std::int64_t unplaced = 0;  // reverse: keys with values for which the archive has no column
+  bool truncated = false;     // a TRUNCATE marker was met: the shadow is empty now, every chunk is to be replaced
 };
 
 // One batch of at most `limit` log rows, in the current transaction.  A unique violation between a key of this batch
@@ -34,11 +35,11 @@ DrainResult purge_logged_keys(const Job &job, const TableShape &shape);
 
 // After publish: applies to the archive what writers changed in the new live: whole row for INSERT, the changed
 // columns for UPDATE, the delete for DELETE, in the order of their LSN where keys moved.  Keys taken are put into the
-// capture log, so that after a rollback the shadow's rows are derived again.
+// capture log (carried.hpp).  Errors: what the archive refuses (classes 22 and 23, 42804), with detail and hint.
 DrainResult drain_reverse(const Job &job, const TableShape &shape, std::int64_t limit);
 
-// The keys that drain_reverse has put into the capture log, once each: a row written a thousand times a second since
-// publish is one key.  In the current transaction; hold JobLock::drain.  Returns how many rows are left.
-std::int64_t compact_carried_keys(const Job &job);
+// For a log that cannot be drained just now: makes one row a key of it, so that it does not grow with every write.  In the
+// current transaction; hold JobLock::drain.
+void compact_reverse_log(const Job &job);
 
 }  // namespace backfill

@@ -8,7 +8,7 @@
 // job's name).  OID and name must lead to the same table of schema backfill.  In a restored dump they do not, and the
 // trigger does nothing.
 //
-//   capture           (k1 ..., op)                    'i' 'u' 'd'; 't' says that any row may have changed
+//   capture           (k1 ..., op, cols)              'i' 'u' 'd'; 't' says that any row may have changed; cols is null
 //   capture_reverse   (k1 ..., o1 ..., op, cols, lsn) also 'm': the key was o and is k now
 //   capture_truncate  a 't' in either
 //   guard             raises, unless our own drain writes
@@ -245,7 +245,7 @@ using namespace backfill::pg;
 Datum backfill_capture(PG_FUNCTION_ARGS) {
   TriggerData *const data = fired(fcinfo, "capture");
   Target *target = static_cast<Target *>(fcinfo->flinfo->fn_extra);
-  if (target == nullptr) target = find_target(fcinfo, data, "log", 1, 1);
+  if (target == nullptr) target = find_target(fcinfo, data, "log", 1, 2);
   if (!OidIsValid(target->log) || !TRIGGER_FIRED_FOR_ROW(data->tg_event)) return PointerGetDatum(nullptr);
 
   Relation const log = table_open(target->log, RowExclusiveLock);

@@ -143,17 +143,18 @@ std::int64_t drain_backlog(const Job &job, bool forward) {
   return keys;
 }
 
-std::int64_t drain_rest(const Cutover &cutover, Try &attempt) {
+DrainResult drain_rest(const Cutover &cutover, Try &attempt) {
   const Swap &swap = cutover.swap;
-  std::int64_t keys = 0;
+  DrainResult rest;
   if (pending_keys(swap.job) > 2 * final_drain_limit) throw Busy(0, "more keys are waiting than fit into max_lock");
   for (DrainResult drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit); drained.taken > 0;
        drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit)) {
-    keys += drained.keys;
+    rest.keys += drained.keys;
+    rest.unplaced += drained.unplaced;
     attempt.require_time("drain what was left");
   }
   pg::as_extension([&] { fire_deferred(swap); });
-  return keys;
+  return rest;
 }
 
 }  // namespace backfill

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/drain.hpp"
 #include "copy/transform.hpp"
 #include "publish/attempt.hpp"
 #include "publish/swap.hpp"
@@ -40,8 +41,8 @@ void exchange(const std::vector<Cutover> &cutovers);
 // Brings the log down to final_drain_limit, before any table is locked; holds JobLock::drain from then on.  Returns the
 // number of keys drained.
 std::int64_t drain_backlog(const Job &job, bool forward);
-// What is left, under the locks.  Raises Busy when it is too much after all.
-std::int64_t drain_rest(const Cutover &cutover, Try &attempt);
+// What is left, under the locks: keys and unplaced.  Raises Busy when it is too much after all.
+DrainResult drain_rest(const Cutover &cutover, Try &attempt);
 
 // What the final drain met makes the shadow or its audit outdated: nothing is swapped, and the job runs on.
 class Overtaken : public Error {

@@ -15,7 +15,8 @@ namespace backfill {
 // were waited for and held, next command).
 std::string publish_jobs(const std::vector<Job> &jobs);
 std::string publish_named(const std::vector<std::string> &names);  // each once; at least one (22023)
-std::string roll_back(const Job &job);
+// discard: columns that the old version does not have, whose values written since publish are given up.
+std::string roll_back(const Job &job, const std::vector<std::string> &discard);
 std::string finish_job(const Job &job);  // drops the archive and the reverse capture; state finished
 // Leaves nothing behind but the ledger; state cancelled.  No worker of the job may live.
 std::string cancel_job(const Job &job);

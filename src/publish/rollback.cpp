@@ -4,6 +4,8 @@
 // The rejected version becomes the shadow again and is kept in step by the forward capture, which is installed on the
 // restored table in the same transaction: it can be audited, published again, or cancelled.
 #include "capture/capture.hpp"
+#include "capture/carried.hpp"
+#include "capture/drain.hpp"
 #include "capture/log.hpp"
 #include "catalog/cutover.hpp"
 #include "copy/shadow.hpp"
@@ -13,33 +15,31 @@
 #include "publish/cutover.hpp"
 #include "publish/preconditions.hpp"
 #include "publish/publish.hpp"
+#include "publish/way_back.hpp"
 
 namespace backfill {
 
 namespace {
 
-// Columns the old version does not have: their values stay behind, with the rejected version.
-void warn_of_columns_left(const Job &job) {
-  std::string left;
-  pg::as_extension([&] {
-    for (const pg::Row &row : pg::execute(
-             "SELECT n.attname FROM pg_attribute n WHERE n.attrelid = $1 AND n.attnum > 0 AND NOT n.attisdropped"
-             " AND NOT EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = $2 AND o.attname = n.attname"
-             " AND NOT o.attisdropped) ORDER BY n.attnum",
-             {pg::Param::oid(job.live), pg::Param::oid(job.archive)}))
-      left += (left.empty() ? "" : ", ") + row.text("attname");
-  });
-  if (!left.empty())
-    pg::warning("the old version has no place for the values of: " + left,
-                "They stay in the rejected version, " + display_name(job.target_schema, job.shadow_name) + ".");
+// Under the locks, what has been carried is counted again where that takes no time; else it is told as before them.
+constexpr std::int64_t worth_counting_again = 20000;
+
+// Everything that can be seen now, so that what is told and asked before the swap is true, and the swap itself is short.
+// Then no other session drains until the end of the transaction.
+void drain_what_is_there(const Job &job, const TableShape &shape) {
+  drain_backlog(job, false);
+  pg::lock_job(job.id, pg::JobLock::drain);
+  if (carry_again(job) > 0) drain_backlog(job, false);
+  drain_reverse(job, shape, final_drain_limit);
 }
 
-// Rows carried so far, as drain_reverse left their keys in the capture log.
-std::int64_t carried_keys(const Job &job) {
-  return pg::as_extension([&] {
-    return pg::query_integer("SELECT count(*) FROM (SELECT DISTINCT " + key_list(job.key.size(), "k") + " FROM " +
-                             log_name(job) + ") AS k");
-  });
+// The columns somebody added since publish, which he agreed to lose.  The others of the rejected version are derived
+// again.
+void drop_discarded(const Swap &swap) {
+  std::string drops;
+  for (const UnplacedColumn &column : unplaced_columns(swap.job))
+    if (!column.by_backfill) drops += (drops.empty() ? "" : ", ") + ("DROP COLUMN " + quote_ident(column.name));
+  if (!drops.empty()) pg::execute("ALTER TABLE " + swap.retired_sql() + " " + drops);
 }
 
 void turn_capture_back(const Swap &swap) {
@@ -54,7 +54,11 @@ void turn_capture_back(const Swap &swap) {
   install_capture(now);
 }
 
-std::string rows(std::int64_t count) { return std::to_string(count) + (count == 1 ? " row" : " rows"); }
+std::string sum_up(const Carried &carried, const std::vector<Unplaced> &given_up) {
+  std::string text = "carried over from since publish: " + describe(carried);
+  if (!given_up.empty()) text += "; given up: " + describe(given_up);
+  return text;
+}
 
 std::string nothing_to_undo(const Job &job) {
   if (job.state == "finished")
@@ -64,30 +68,42 @@ std::string nothing_to_undo(const Job &job) {
 
 }  // namespace
 
-std::string roll_back(const Job &job) {
+std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
   if (job.state != "published") return nothing_to_undo(job);
   require_read_committed("backfill_rollback");
+  require_archive(job);
+  require_placeable(job, discard);
   require_undoable(job);
-  warn_of_columns_left(job);
   await_old_snapshots({job});
 
+  TableShape const shape = read_shape(job);
+  pg::subtransaction([&] { drain_what_is_there(job, shape); });
+  require_placed(job, shape, discard);
+  pg::notice("rolling back " + job.name + " carries over: " + describe(count_carried(job, shape)),
+             "So much has changed since publish; what is written from now on until the swap is carried over too.");
+
   Swap const swap = rolling_back(job);
-  pg::subtransaction([&] { drain_backlog(job, false); });
-  std::int64_t carried = 0;
+  std::string story;
   Tries const tries = with_tries(limits_of({job}), "roll back " + job.name, [&](Try &attempt) {
     std::vector<Cutover> cutovers = prepare_swaps({swap}, "published", attempt, require_unchanged);
-    carried = carried_keys(job);  // before anybody waits: it reads the whole log
+    // Before anybody waits: it reads the whole log.
+    require_placeable(job, discard);
+    std::vector<Unplaced> given_up = require_placed(job, shape, discard);
+    Carried carried = count_carried(job, shape);
     lock_for_swaps(cutovers, attempt);
-    carried += drain_rest(cutovers.front(), attempt);
+    DrainResult const rest = drain_rest(cutovers.front(), attempt);
+    if (rest.unplaced > 0) given_up = require_placed(job, shape, discard);
+    if (rest.keys > 0 && carried.rows() < worth_counting_again) carried = count_carried(job, shape);
     attempt.require_time("swap the tables");
     exchange(cutovers);
+    drop_discarded(swap);
     turn_capture_back(swap);
-    record_rolled_back(job, describe(attempt.so_far()) + "; " + rows(carried) + " written since publish carried over");
+    story = sum_up(carried, given_up);
+    record_rolled_back(job, describe(attempt.so_far()) + "; " + story);
     set_after_steps(job.id, cutovers.front().after);
   });
   pg::set_local("synchronous_commit", "local");
-  return "rolled back " + job.name + " " + describe(tries) + "; " + rows(carried) +
-         " written since publish carried over; the rejected version is " +
+  return "rolled back " + job.name + " " + describe(tries) + "; " + story + "; the rejected version is " +
          display_name(job.target_schema, job.shadow_name);
 }
 

@@ -174,8 +174,8 @@ void Coordinator::tend_ready(const Job &job) {
 void Coordinator::tend_published(const Job &job) {
   if (std::optional<int> const stage = pg::transaction([&] { return next_after_stage(job.id); }))
     run_alone(job, *stage);
-  tend_archive(job);
   pg::transaction([] { end_retention(); });
+  tend_archive(job);
 }
 
 // The log of keys written since publish is kept in proportion to their number, not to the number of writes.

@@ -6,6 +6,7 @@
 
 #include "audit/audit.hpp"
 #include "capture/capture.hpp"
+#include "capture/carried.hpp"
 #include "capture/conflict.hpp"
 #include "capture/drain.hpp"
 #include "catalog/evidence.hpp"
@@ -31,7 +32,8 @@ constexpr std::int64_t drain_limit = 10000;    // log rows a batch
 constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first catch-up
 constexpr char truncated_detail[] = "The table was truncated: every chunk runs again.";
 constexpr char rewritten_detail[] = "VACUUM FULL, CLUSTER or the like rewrote the table: every chunk runs again.";
-constexpr long retry_pause = 200;  // ms
+constexpr long retry_pause = 200;                  // ms
+constexpr std::int64_t worth_compacting = 100000;  // log rows that cannot be drained
 
 // The kinds of step that are one transaction.  False: the step is to be run again later.
 
@@ -266,6 +268,15 @@ bool replace_one_chunk(const Job &job) {
   return true;
 }
 
+// Of a published job whose changes the archive refuses: they wait until somebody has put it right.
+void keep_log_small(const Job &job) {
+  pg::transaction([&] {
+    pg::lock_job(job.id, pg::JobLock::drain);
+    std::optional<Job> const now = load_job(job.id);
+    if (now && now->state == "published" && pending_keys(*now) > worth_compacting) compact_reverse_log(*now);
+  });
+}
+
 }  // namespace
 
 bool run_step(const Job &job, const Step &step) {
@@ -300,12 +311,17 @@ std::int64_t catch_up(const Job &job) {
 }
 
 std::int64_t catch_up_archive(const Job &job) {
-  return pg::transaction([&] {
-    pg::lock_job(job.id, pg::JobLock::drain);
-    std::optional<Job> const now = load_job(job.id);
-    if (!now || now->state != "published" || pending_keys(*now) == 0) return std::int64_t{0};
-    return drain_reverse(*now, read_shape(*now), drain_limit).taken;
-  });
+  try {
+    return pg::transaction([&] {
+      pg::lock_job(job.id, pg::JobLock::drain);
+      std::optional<Job> const now = load_job(job.id);
+      if (!now || now->state != "published" || pending_keys(*now) == 0) return std::int64_t{0};
+      return drain_reverse(*now, read_shape(*now), drain_limit).taken;
+    });
+  } catch (const Error &failure) {
+    if (!is_transient(failure.sqlstate)) keep_log_small(job);
+    throw;
+  }
 }
 
 std::int64_t compact_carried(const Job &job) {

@@ -59,10 +59,10 @@ LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_publish';
 COMMENT ON FUNCTION backfill_publish(text[]) IS
   'Puts the new versions into service by renaming, in the caller''s transaction: all of the named backfills or none. Waits for old snapshots, drains what is left, swaps in bounded tries; returns how often it tried and how long it waited for locks and held them. Errors: 42704, 42501, 25001 not READ COMMITTED, 55000 not ready, a check in the way, or the table changed, 55006 old snapshots, 55P03 given up. Locks, to the end of the transaction: ACCESS EXCLUSIVE on the tables and their views, SHARE ROW EXCLUSIVE on tables that foreign keys refer to, or come from.';
 
-CREATE FUNCTION backfill_rollback(name text) RETURNS text
+CREATE FUNCTION backfill_rollback(name text, discard text[] DEFAULT '{}') RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_rollback';
-COMMENT ON FUNCTION backfill_rollback(text) IS
-  'Puts the old version back into service, with everything written since publish; the rejected version is kept as the shadow and the backfill is ready again. Before publish there is nothing to undo, and it says so. Errors: 42704, 42501, 25001, 55000, 55006, 55P03. Locks: as backfill_publish.';
+COMMENT ON FUNCTION backfill_rollback(text, text[]) IS
+  'Puts the old version back into service, with everything written since publish; the rejected version is kept as the shadow and the backfill is ready again. Tells first how many rows it carries over. Arguments: the backfill; discard, columns that the old version does not have and whose values, written since publish, are given up (without it that is refused). Before publish there is nothing to undo, and it says so. Errors: 42704, 42501, 25001, 55000 (among others: values without a place), 2BP01, 22023 nothing to discard, classes 22 and 23 where the old version refuses rows written since, 55006, 55P03. Locks: as backfill_publish.';
 
 CREATE FUNCTION backfill_finish(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_finish';

@@ -66,6 +66,19 @@ COMMENT ON COLUMN backfill.jobs.ready_at IS 'When it was last ready';
 COMMENT ON COLUMN backfill.jobs.published_at IS 'When it was last published';
 COMMENT ON COLUMN backfill.jobs.ended_at IS 'When it was finished or cancelled';
 
+COMMENT ON VIEW backfill.way_back IS 'What a rollback of each published backfill would carry over, and what stands in its way. Reads the log of what has been carried so far, so it takes longer the more was written.';
+COMMENT ON COLUMN backfill.way_back.id IS 'Number of the job';
+COMMENT ON COLUMN backfill.way_back.name IS 'Name of the backfill';
+COMMENT ON COLUMN backfill.way_back.target IS 'The table, qualified';
+COMMENT ON COLUMN backfill.way_back.archive IS 'The version that publish replaced, qualified';
+COMMENT ON COLUMN backfill.way_back.archive_until IS 'When the archive may be dropped';
+COMMENT ON COLUMN backfill.way_back.inserted IS 'Rows inserted since publish, of changes drained; after a TRUNCATE all rows there are';
+COMMENT ON COLUMN backfill.way_back.updated IS 'Rows updated since publish, of changes drained; null after a TRUNCATE';
+COMMENT ON COLUMN backfill.way_back.deleted IS 'Rows deleted since publish, of changes drained; null after a TRUNCATE';
+COMMENT ON COLUMN backfill.way_back.pending_keys IS 'Changes not drained into the archive yet';
+COMMENT ON COLUMN backfill.way_back.problem IS 'Why a rollback would be refused now; null when it would not';
+COMMENT ON COLUMN backfill.way_back.next_command IS 'The statement that rolls back; null when there is a problem';
+
 COMMENT ON VIEW backfill.steps IS 'All that a job will do and did: one row a step of its ledger. Visible as jobs.';
 COMMENT ON COLUMN backfill.steps.id IS 'Number of the job';
 COMMENT ON COLUMN backfill.steps.name IS 'Name of the backfill';

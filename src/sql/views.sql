@@ -14,6 +14,12 @@ LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_pending_keys';
 COMMENT ON FUNCTION backfill.pending_keys(integer) IS
   'Rows waiting in the job''s log: captured changes not yet in the shadow (or, after publish, in the archive). Null where there is no log or the caller may not see the job. ACCESS SHARE on the log.';
 
+CREATE FUNCTION backfill.look_back(job_id integer)
+  RETURNS TABLE (inserted bigint, updated bigint, deleted bigint, problem text, next_command text)
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_look_back';
+COMMENT ON FUNCTION backfill.look_back(integer) IS
+  'What a rollback of a published job would carry over, of what has been drained so far, and what stands in its way. No row for any other job or where the caller may not see it. Locks: ACCESS SHARE on both versions and the logs.';
+
 CREATE VIEW backfill.job_status AS
 WITH alive AS (
   SELECT l.objid::integer AS job_id
@@ -107,6 +113,13 @@ SELECT id, name, target, strategy, state, phase, chunks_done, chunks_total, rows
   FROM backfill.job_status
  WHERE backfill.may_see(owner)
  ORDER BY id;
+
+CREATE VIEW backfill.way_back WITH (security_barrier) AS
+SELECT j.id, j.name, j.target, j.archive, j.archive_until, w.inserted, w.updated, w.deleted,
+       backfill.pending_keys(j.id) AS pending_keys, w.problem, w.next_command
+  FROM backfill.job_status AS j CROSS JOIN LATERAL backfill.look_back(j.id) AS w
+ WHERE j.state = 'published' AND backfill.may_see(j.owner)
+ ORDER BY j.id;
 
 CREATE VIEW backfill.steps WITH (security_barrier) AS
 SELECT j.id, j.name, s.id AS step, s.phase, s.kind, s.title, s.chunk, s.lo, s.hi, s.status, s.attempts, s.rows, s.rows_estimated,

@@ -79,7 +79,7 @@ END $$;
 -- The capture log, whatever its number.
 CREATE FUNCTION log() RETURNS TABLE (k1 int, op "char") LANGUAGE plpgsql AS $$
 BEGIN
-  RETURN QUERY EXECUTE format('TABLE backfill.log_%s', (SELECT max(id) FROM backfill.job));
+  RETURN QUERY EXECUTE format('SELECT k1, op FROM backfill.log_%s', (SELECT max(id) FROM backfill.job));
 END $$;
 
 CREATE PROCEDURE end_job() LANGUAGE plpgsql AS $$
