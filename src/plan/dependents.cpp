@@ -90,10 +90,10 @@ WITH RECURSIVE
             FROM pg_trigger t WHERE t.oid = b.objid)
         WHEN 'pg_rewrite'::regclass THEN (
           SELECT CASE WHEN r.ev_class = live.oid THEN 'rule|moved' WHEN c.relkind = 'v' AND r.rulename = '_RETURN' THEN 'view|rebuilt'
-                      WHEN c.relkind = 'm' THEN 'materialized view|blocks' ELSE 'rule of another table|blocks' END
+                      WHEN c.relkind = 'm' THEN 'materialized view|blocks' ELSE 'rule of another table|rebuilt' END
             FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid = b.objid)
         WHEN 'pg_policy'::regclass THEN (
-          SELECT CASE WHEN p.polrelid = live.oid THEN 'policy|moved' ELSE 'policy of another table|blocks' END
+          SELECT CASE WHEN p.polrelid = live.oid THEN 'policy|moved' ELSE 'policy of another table|rebuilt' END
             FROM pg_policy p WHERE p.oid = b.objid)
         WHEN 'pg_attrdef'::regclass THEN (
           SELECT CASE WHEN a.adrelid = live.oid THEN '-' ELSE 'default of another table|blocks' END FROM pg_attrdef a WHERE a.oid = b.objid)
@@ -101,7 +101,10 @@ WITH RECURSIVE
           SELECT CASE WHEN t.oid IN (live.reltype, live.typarray) THEN '-' WHEN t.typtype = 'd' THEN 'domain over the row type|blocks'
                       ELSE 'type|blocks' END FROM pg_type t WHERE t.oid = b.objid)
         WHEN 'pg_proc'::regclass THEN
-          CASE WHEN b.by = 'row type' THEN 'function of the row type|blocks' ELSE 'function that reads it|blocks' END
+          (SELECT CASE WHEN p.prokind = 'a' OR ARRAY[live.reltype, live.typarray]
+                              && (p.prorettype || p.proargtypes::oid[] || coalesce(p.proallargtypes, '{}'))
+                       THEN 'function of the row type|blocks' ELSE 'function that mentions it|rebuilt' END
+             FROM pg_proc p WHERE p.oid = b.objid)
         WHEN 'pg_statistic_ext'::regclass THEN 'statistics|moved'
         WHEN 'pg_publication_rel'::regclass THEN 'publication|blocks'
         ELSE 'unknown object|blocks' END AS verdict

@@ -50,11 +50,14 @@ void require_state(const Swap &swap, const std::string &required) {
               "Another session changed it meanwhile.", "Look at backfill.events.");
 }
 
-// Everything that depends on the table, as one text to compare: quick to read, as it is read under the last lock.
+// Everything that depends on the table or its row type, as one text to compare: quick to read, as it is read under the
+// last lock.
 std::string dependents_of(Oid table) {
   return *pg::query_value(
-      "SELECT coalesce(string_agg(DISTINCT classid || '.' || objid, ' '), '') FROM pg_depend"
-      " WHERE refclassid = 'pg_class'::regclass AND refobjid = $1",
+      "SELECT coalesce(string_agg(DISTINCT d.classid || '.' || d.objid, ' '), '')"
+      " FROM pg_class c JOIN pg_type t ON t.oid = c.reltype"
+      " CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), ('pg_type', t.oid), ('pg_type', t.typarray))"
+      " AS x (class, object) JOIN pg_depend d ON d.refclassid = x.class AND d.refobjid = x.object WHERE c.oid = $1",
       {pg::Param::oid(table)});
 }
 
@@ -104,6 +107,7 @@ void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
     locked.push_back(dependent_locks(cutover.swap));
     for (const LockRequest &request : locked.back()) attempt.lock_dependent(request);
     attempt.lock_dependent({cutover.swap.in, pg::LockMode::access_exclusive});
+    hold_dependents(cutover.swap);
     // Only now: nobody replaces a view, or moves a sequence, under our hands.
     cutover.statements = moving_statements(cutover.swap);
     cutover.after = after_steps(cutover.swap);

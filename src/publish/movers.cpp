@@ -13,6 +13,9 @@ const std::vector<Mover> &movers() {
       {"rules", rule_locks, move_rules, nullptr},
       {"policies", policy_locks, move_policies, nullptr},
       {"security labels", nullptr, move_labels, nullptr},
+      {"functions", function_locks, move_functions, nullptr, hold_functions},
+      {"policies of others", policy_locks_of_others, move_policies_of_others, nullptr},
+      {"rules of others", rule_locks_of_others, move_rules_of_others, nullptr},
   };
   return table;
 }
@@ -25,6 +28,11 @@ std::vector<LockRequest> dependent_locks(const Swap &swap) {
     for (const LockRequest &request : mover->locks(swap)) all.push_back(request);
   }
   return all;
+}
+
+void hold_dependents(const Swap &swap) {
+  for (const Mover &mover : movers())
+    if (mover.hold != nullptr) mover.hold(swap);
 }
 
 std::vector<std::string> moving_statements(const Swap &swap) {

@@ -27,6 +27,9 @@ struct Mover {
   // Steps of phase `after`, told apart by kind and title; asked when `statements` is, and for the plan, when there is no
   // `in` yet.  nullptr: none.
   std::vector<Step> (*after)(const Swap &);
+  // Holds until the end of the transaction what is no relation; raises Busy when somebody else is at it.
+  // nullptr: nothing to hold.
+  void (*hold)(const Swap &) = nullptr;
 };
 
 const std::vector<Mover> &movers();  // in the order their statements are to be run
@@ -35,6 +38,7 @@ const std::vector<Mover> &movers();  // in the order their statements are to be 
 std::vector<LockRequest> dependent_locks(const Swap &swap);
 std::vector<std::string> moving_statements(const Swap &swap);
 std::vector<Step> after_steps(const Swap &swap);
+void hold_dependents(const Swap &swap);
 
 // A step of phase `after`; params: a JSON object.
 Step after_step(const Swap &swap, int stage, const char *kind, const std::string &title, const std::string &params);
@@ -57,6 +61,14 @@ std::vector<std::string> move_rules(const Swap &swap);
 std::vector<LockRequest> policy_locks(const Swap &swap);
 std::vector<std::string> move_policies(const Swap &swap);
 std::vector<std::string> move_labels(const Swap &swap);
+std::vector<LockRequest> function_locks(const Swap &swap);
+void hold_functions(const Swap &swap);
+std::vector<std::string> move_functions(const Swap &swap);
+// Of tables and views that mention the table.
+std::vector<LockRequest> policy_locks_of_others(const Swap &swap);
+std::vector<std::string> move_policies_of_others(const Swap &swap);
+std::vector<LockRequest> rule_locks_of_others(const Swap &swap);
+std::vector<std::string> move_rules_of_others(const Swap &swap);
 
 // Takes a foreign key out of force: disables its triggers and renames it after its OID (move_foreign_keys.cpp).  What
 // backfill.retire_key() does, in a swap, for a statement names it by OID whatever the tables are called by then.
