@@ -2,6 +2,7 @@
 #include "audit/audit.hpp"
 #include "catalog/job.hpp"
 #include "pg/function.hpp"
+#include "pg/matview.hpp"
 #include "plan/arguments.hpp"
 #include "plan/plan.hpp"
 #include "publish/movers.hpp"
@@ -73,3 +74,9 @@ BACKFILL_FUNCTION(backfill_retire_key) {
 
 // For the view backfill.way_back.
 BACKFILL_FUNCTION(backfill_look_back) { return call.table(look_back(static_cast<int>(*call.optional_integer(0)))); }
+
+// For the swap: a statement of the movers.
+BACKFILL_FUNCTION(backfill_replace_query) {
+  pg::replace_query(static_cast<pg::Oid>(*call.optional_integer(0)), call.text_argument(1));
+  return call.nothing();
+}

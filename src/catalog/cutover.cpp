@@ -53,7 +53,7 @@ void record_ended(const Job &job, const std::string &state, const std::string &d
   update_job(job.id, {{"shadow", nullptr}, {"archive", nullptr}, {"capture_log", nullptr}, {"reverse_log", nullptr}});
 }
 
-void set_after_steps(int job, const std::vector<Step> &steps) {
+std::vector<std::string> set_after_steps(int job, const std::vector<Step> &steps) {
   std::vector<std::optional<std::string>> stages, kinds, titles, params;
   for (const Step &step : steps) {
     stages.push_back(std::to_string(step.stage));
@@ -61,8 +61,12 @@ void set_after_steps(int job, const std::vector<Step> &steps) {
     titles.push_back(step.title);
     params.push_back(step.params);
   }
-  pg::as_extension([&] {
-    pg::execute("DELETE FROM backfill.step WHERE job_id = $1 AND phase = 'after' AND status <> 'done'", {job});
+  return pg::as_extension([&] {
+    std::vector<std::string> undone;
+    for (const pg::Row &row : pg::execute("DELETE FROM backfill.step WHERE job_id = $1 AND phase = 'after'"
+                                          " AND status <> 'done' RETURNING params::text AS params",
+                                          {job}))
+      undone.push_back(row.text("params"));
     pg::execute(
         "WITH wanted AS (SELECT * FROM unnest($2::int[], $3::text[], $4::text[], $5::jsonb[]) WITH ORDINALITY"
         "   AS w(stage, kind, title, params, n)),"
@@ -72,6 +76,7 @@ void set_after_steps(int job, const std::vector<Step> &steps) {
         " SELECT $1, (SELECT max(id) FROM backfill.step WHERE job_id = $1) + n, stage, 'after', kind, title, params"
         "   FROM wanted",
         {job, stages, kinds, titles, params});
+    return undone;
   });
 }
 

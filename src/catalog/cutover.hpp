@@ -22,8 +22,9 @@ void record_rolled_back(const Job &job, const std::string &detail);
 // What the job had made no longer exists; state is finished or cancelled.
 void record_ended(const Job &job, const std::string &state, const std::string &detail);
 
-// The steps that follow a swap, all pending, in place of what an earlier swap has left undone or has done alike.
-void set_after_steps(int job, const std::vector<Step> &steps);
+// The steps that follow a swap, all pending, in place of what an earlier swap has left undone or has done alike.  Returns
+// the parameters of those left undone; nobody can commit them any more.
+std::vector<std::string> set_after_steps(int job, const std::vector<Step> &steps);
 
 // Steps after a swap, also after the one that rolls back.
 bool was_rolled_back(int job);                 // published once, and not now

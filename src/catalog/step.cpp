@@ -156,6 +156,25 @@ void give_back_step(const Step &step) {
   });
 }
 
+void put_off_step(const Step &step, const std::string &waiting_for) {
+  pg::as_extension([&] {
+    pg::execute(
+        "UPDATE backfill.step SET status = 'pending', pid = NULL, attempts = attempts - 1, waiting_for = $4,"
+        " not_before = clock_timestamp() + interval '2 s'"
+        " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
+        {step.job, step.id, step.token, waiting_for});
+  });
+}
+
+void add_param(const Step &step, const std::string &key, std::int64_t value) {
+  pg::as_extension([&] {
+    require_token(step,
+                  pg::execute("UPDATE backfill.step SET params = params || jsonb_build_object($4::text, $5::bigint)"
+                              " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
+                              {step.job, step.id, step.token, key, value}));
+  });
+}
+
 bool is_transient(const std::string &sqlstate) {
   std::string const state_class = sqlstate.substr(0, 2);
   return state_class == "08" || state_class == "40" || state_class == "53" || state_class == "57" ||

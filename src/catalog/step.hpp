@@ -17,7 +17,7 @@ namespace stage {
 inline constexpr int pre_check = 1, shadow = 2, capture = 3, copy = 4, purge = 5, key = 6, index = 7, shape = 8,
                      analyze = 9, drain = 10, audit = 11, check = 12, publish = 13, after = 14;
 // Stages of many steps, which chunk workers share; the others are the coordinator's own.
-constexpr bool is_shared(int stage) { return stage == copy || stage == index || stage == check; }
+constexpr bool is_shared(int stage) { return stage == copy || stage == index || stage == check || stage > after; }
 }  // namespace stage
 
 // A step as the planner writes it and the workers read it.
@@ -56,6 +56,12 @@ void finish_step(const Step &step, std::optional<std::int64_t> rows = std::nullo
 
 // Back to pending without spending the attempt: the worker was asked to stop between batches.
 void give_back_step(const Step &step);
+
+// The same for a little later: somebody else was to go first.
+void put_off_step(const Step &step, const std::string &waiting_for);
+
+// Within the work's own transaction: adds to the step's parameters.  Raises 40001 as checkpoint does.
+void add_param(const Step &step, const std::string &key, std::int64_t value);
 
 // After a failed attempt: back to pending with a delay when the error is transient and attempts are left, else failed.
 // Returns true when it will be tried again.

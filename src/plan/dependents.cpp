@@ -3,7 +3,8 @@
 //   1. gather    everything that pg_depend binds to the table, to its row type and to what it owns; and what other
 //                catalogs bind to it (publications, subscriptions, policies, labels);
 //   2. judge     each by its class: what is known to move has a kind and a fate; the rest is unknown, and unknown blocks;
-//   3. follow    views of views: they read through a view that keeps its OID, so they stay.
+//   3. follow    views of views: they read through a view that keeps its OID, so they stay; but what is materialized
+//                on the way is refreshed.
 //
 // What comes with the table and has no life of its own (defaults, TOAST, the row type, triggers of constraints and of
 // backfill itself) is left out.
@@ -90,7 +91,7 @@ WITH RECURSIVE
             FROM pg_trigger t WHERE t.oid = b.objid)
         WHEN 'pg_rewrite'::regclass THEN (
           SELECT CASE WHEN r.ev_class = live.oid THEN 'rule|moved' WHEN c.relkind = 'v' AND r.rulename = '_RETURN' THEN 'view|rebuilt'
-                      WHEN c.relkind = 'm' THEN 'materialized view|blocks' ELSE 'rule of another table|rebuilt' END
+                      WHEN c.relkind = 'm' THEN 'materialized view|rebuilt' ELSE 'rule of another table|rebuilt' END
             FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid = b.objid)
         WHEN 'pg_policy'::regclass THEN (
           SELECT CASE WHEN p.polrelid = live.oid THEN 'policy|moved' ELSE 'policy of another table|rebuilt' END
@@ -141,7 +142,7 @@ WITH RECURSIVE
      WHERE verdict <> '-' GROUP BY classid, objid, aspect),
   views AS (
     SELECT r.ev_class AS oid, NULL::oid AS through FROM verdicts v JOIN pg_rewrite r ON r.oid = v.objid
-     WHERE v.classid = 'pg_rewrite'::regclass AND v.verdict = 'view|rebuilt'
+     WHERE v.classid = 'pg_rewrite'::regclass AND v.verdict IN ('view|rebuilt', 'materialized view|rebuilt')
     UNION
     SELECT r.ev_class, w.oid FROM views w
       JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = w.oid AND d.classid = 'pg_rewrite'::regclass
@@ -163,7 +164,10 @@ SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.v
                                                           CASE WHEN relforcerowsecurity THEN 'forced' END) FROM live)
          WHEN 'security label' THEN (SELECT CASE v.classid WHEN 'pg_type'::regclass THEN 'on the row type, ' ELSE '' END ||
                                             'of ' || string_agg(DISTINCT l.provider, ', ') FROM pg_seclabel l
-                                      WHERE l.classoid = v.classid AND l.objoid = v.objid) END AS detail,
+                                      WHERE l.classoid = v.classid AND l.objoid = v.objid)
+         WHEN 'materialized view' THEN (
+           SELECT CASE WHEN c.relispopulated THEN 'refreshed after the swap' ELSE 'not populated' END
+             FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid = v.objid) END AS detail,
        CASE v.classid
          WHEN 'pg_rewrite'::regclass THEN
            CASE WHEN split_part(v.verdict, '|', 1) IN ('view', 'materialized view')
@@ -173,11 +177,13 @@ SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.v
          ELSE i.identity END AS object
   FROM verdicts v, LATERAL pg_identify_object(v.classid, v.objid, 0) i
 UNION ALL
-SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized view' WHEN 'v' THEN 'view' ELSE 'rule' END, 'moved',
-       'reads through ' || string_agg(DISTINCT w.through::regclass::text, ', '), format('%I.%I', n.nspname, c.relname)
+SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized view' WHEN 'v' THEN 'view' ELSE 'rule' END,
+       CASE c.relkind WHEN 'm' THEN 'rebuilt' ELSE 'moved' END,
+       'reads through ' || string_agg(DISTINCT w.through::regclass::text, ', ')
+         || CASE WHEN c.relkind <> 'm' THEN '' WHEN c.relispopulated THEN ', refreshed after the swap' ELSE ', not populated' END, format('%I.%I', n.nspname, c.relname)
   FROM views w JOIN pg_class c ON c.oid = w.oid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE w.through IS NOT NULL AND NOT EXISTS (SELECT FROM views direct WHERE direct.oid = w.oid AND direct.through IS NULL)
- GROUP BY w.oid, c.relkind, n.nspname, c.relname)";
+ GROUP BY w.oid, c.relkind, c.relispopulated, n.nspname, c.relname)";
 
 constexpr char label_of_absent_provider[] = "security label whose provider is not loaded";
 
@@ -214,8 +220,6 @@ std::string remedy(const std::vector<Dependent> &blockers) {
   for (const Dependent &blocker : blockers) kinds.insert(blocker.kind);
   if (kinds.size() == 1 && kinds.begin()->starts_with("publication"))
     return "Take the table out of the publication for the time of the backfill, and add it again after the publish.";
-  if (kinds.size() == 1 && *kinds.begin() == "materialized view")
-    return "Drop the materialized view and create it anew after the publish, or let it read through a plain view.";
   if (kinds.size() == 1 && *kinds.begin() == "foreign key of a partitioned table")
     return "The server has no NOT VALID foreign keys on partitioned tables, so it cannot be pointed at the new version "
            "without "

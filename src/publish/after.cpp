@@ -3,6 +3,7 @@
 //   release   foreign keys that the swap took out of force are dropped (move_foreign_keys.cpp)
 //   validate  a foreign key made NOT VALID in the swap, of the table in service or referring to it, is checked over its
 //             rows
+//   refresh   the contents of a materialized view are computed anew (refresh.hpp; it takes several transactions)
 #include <algorithm>
 
 #include "catalog/cutover.hpp"
@@ -56,7 +57,7 @@ void validate_foreign_key(Oid relation, const std::string &name) {
 }  // namespace
 
 std::optional<int> open_after_stage(const Job &job) {
-  if (job.state != "ready" || !was_rolled_back(job.id)) return std::nullopt;
+  if (job.state != "published" && (job.state != "ready" || !was_rolled_back(job.id))) return std::nullopt;
   return next_after_stage(job.id);
 }
 

@@ -14,6 +14,7 @@
 #include "publish/attempt.hpp"
 #include "publish/movers.hpp"
 #include "publish/publish.hpp"
+#include "publish/refresh.hpp"
 
 namespace backfill {
 
@@ -74,6 +75,7 @@ void validate_now(const Job &job) {
 
 Tries finish(const Job &job, const Limits &limits) {
   validate_now(job);
+  refresh_now(job);
   return with_tries(limits, "finish " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
     drop_what_is_left(job, job.archive, attempt);
@@ -92,7 +94,10 @@ std::string finish_job(const Job &job) {
 
 std::string cancel_job(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::cancel);
-  if (was_rolled_back(job.id)) validate_now(job);
+  if (was_rolled_back(job.id)) {
+    validate_now(job);
+    refresh_now(job);
+  }
   Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
     drop_what_is_left(job, job.shadow, attempt);
@@ -105,7 +110,7 @@ int end_retention() {
   int ended = 0;
   for (int const id : jobs_past_retention()) {
     std::optional<Job> const job = load_job(id);
-    if (!job) continue;
+    if (!job || open_after_stage(*job)) continue;  // what is left to be done needs the job
     Limits limits = limits_of({*job});
     limits.give_up_after = std::min(limits.give_up_after, retention_patience);
     try {

@@ -13,6 +13,7 @@
 #include "pg/role.hpp"
 #include "pg/worker.hpp"
 #include "publish/movers.hpp"
+#include "publish/refresh.hpp"
 
 namespace backfill {
 
@@ -88,6 +89,7 @@ void move_privileges(const Swap &swap) {
 
 std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt,
                                    const std::function<void(const Swap &)> &check) {
+  for (const Swap &swap : swaps) interrupt_refreshes(swap.job);  // they read the table; the swap has them done again
   for (const Swap &swap : swaps) attempt.lock_job(swap.job.id, pg::JobLock::drain);
   for (const Swap &swap : swaps) require_state(swap, required);
   for (const Swap &swap : swaps) attempt.lock({swap.out, pg::LockMode::share_update_exclusive}, true);

@@ -16,6 +16,7 @@ const std::vector<Mover> &movers() {
       {"functions", function_locks, move_functions, nullptr, hold_functions},
       {"policies of others", policy_locks_of_others, move_policies_of_others, nullptr},
       {"rules of others", rule_locks_of_others, move_rules_of_others, nullptr},
+      {"materialized views", matview_locks, move_matviews, after_matviews},
   };
   return table;
 }

@@ -28,6 +28,7 @@
 #include "publish/cutover.hpp"
 #include "publish/movers.hpp"
 #include "publish/preconditions.hpp"
+#include "publish/refresh.hpp"
 
 namespace backfill {
 
@@ -69,7 +70,7 @@ void settle(const Cutover &cutover, const Try &attempt) {
   turn_capture_around(cutover.swap);
   std::string const until = retention_end(job);
   record_published(job, until, describe(attempt.so_far()) + "; the old version is kept until " + until);
-  set_after_steps(job.id, cutover.after);
+  drop_twins(job, set_after_steps(job.id, cutover.after));
 }
 
 std::string tell(const std::vector<Job> &jobs, const Tries &tries) {

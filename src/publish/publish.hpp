@@ -25,7 +25,7 @@ std::string cancel_job(const Job &job);
 std::vector<Step> plan_publish_steps(const Job &job);
 // One of kind release or validate; each does nothing where nothing is to be done.
 void run_after_step(const Job &job, const Step &step);
-// The stage that a job is at which was rolled back and still has such steps to run; nullopt for any other job.
+// The stage that a job is at which is published, or was rolled back, and still has such steps to run.
 std::optional<int> open_after_stage(const Job &job);
 
 // Ends the retention of archives whose time has come; for the coordinator and backfill_maintain().

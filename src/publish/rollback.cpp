@@ -15,6 +15,7 @@
 #include "publish/cutover.hpp"
 #include "publish/preconditions.hpp"
 #include "publish/publish.hpp"
+#include "publish/refresh.hpp"
 #include "publish/way_back.hpp"
 
 namespace backfill {
@@ -100,7 +101,7 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
     turn_capture_back(swap);
     story = sum_up(carried, given_up);
     record_rolled_back(job, describe(attempt.so_far()) + "; " + story);
-    set_after_steps(job.id, cutovers.front().after);
+    drop_twins(job, set_after_steps(job.id, cutovers.front().after));
   });
   pg::set_local("synchronous_commit", "local");
   return "rolled back " + job.name + " " + describe(tries) + "; " + story + "; the rejected version is " +

@@ -3,6 +3,7 @@
 
 #include "catalog/step.hpp"
 #include "pg/transaction.hpp"
+#include "publish/publish.hpp"
 #include "run/chunk.hpp"
 #include "run/steps.hpp"
 
@@ -15,11 +16,16 @@ struct Claim {
   Step step;
 };
 
+std::optional<int> stage_at(const Job &job) {
+  if (may_go_on(job.id)) return open_stage(job.id);
+  return coordinator_lives(job.id) ? open_after_stage(job) : std::nullopt;
+}
+
 std::optional<Claim> claim(int id) {
   return pg::transaction([&]() -> std::optional<Claim> {
     std::optional<Job> job = load_job(id);
-    if (!job || !may_go_on(id)) return std::nullopt;
-    std::optional<int> const stage = open_stage(id);
+    if (!job) return std::nullopt;
+    std::optional<int> const stage = stage_at(*job);
     if (!stage || !stage::is_shared(*stage)) return std::nullopt;
     std::optional<Step> step = claim_step(id, *stage);
     if (!step) return std::nullopt;

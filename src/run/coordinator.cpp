@@ -14,6 +14,7 @@
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "publish/publish.hpp"
+#include "publish/refresh.hpp"
 #include "run/chunk_worker.hpp"
 #include "run/steps.hpp"
 
@@ -46,6 +47,7 @@ class Coordinator {
   void run_alone(const Job &job, int stage);
   bool settle(const Job &job);
   void tend_ready(const Job &job);
+  void tend_after(const Job &job);
   void tend_published(const Job &job);
   void tend_archive(const Job &job);
   int living();  // chunk workers that run or are about to
@@ -167,13 +169,26 @@ void Coordinator::tend_ready(const Job &job) {
                 "the capture triggers on table \"" + job.target_name + "\" were changed",
                 "Writes may have been missed, so the shadow can no longer be trusted.",
                 "Cancel the backfill and run it again.");
-  if (std::optional<int> const stage = pg::transaction([&] { return open_after_stage(job); })) run_alone(job, *stage);
+  tend_after(job);
   if (catch_up(job) > 0) pause_ = 0;
 }
 
-void Coordinator::tend_published(const Job &job) {
-  if (std::optional<int> const stage = pg::transaction([&] { return next_after_stage(job.id); }))
+// What a swap has left to be done; workers do what may take long, so that draining goes on meanwhile.
+void Coordinator::tend_after(const Job &job) {
+  std::optional<int> const stage = pg::transaction([&] { return open_after_stage(job); });
+  if (!stage) return;
+  pg::transaction([&] {
+    reclaim_steps(job.id, job.spec.strategy.retries);
+    give_way(job);
+  });
+  if (stage::is_shared(*stage))
+    run_with_workers(job, *stage, pg::transaction([&] { return count_stage(job.id, *stage); }));
+  else
     run_alone(job, *stage);
+}
+
+void Coordinator::tend_published(const Job &job) {
+  tend_after(job);
   pg::transaction([] { end_retention(); });
   tend_archive(job);
 }

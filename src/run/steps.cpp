@@ -22,6 +22,7 @@
 #include "pg/worker.hpp"
 #include "plan/plan.hpp"
 #include "publish/publish.hpp"
+#include "publish/refresh.hpp"
 #include "run/chunk.hpp"
 
 namespace backfill {
@@ -184,11 +185,44 @@ bool drain(const Job &job, const Step &step) {
   return true;
 }
 
+// Computed and put in place by two transactions.  Whoever refreshed the view between them and again between the next two
+// began after the swap: his contents are as new as ours.
+void renew_contents(const Job &job, const Step &step) {
+  pg::transaction([&] { drop_twin(job, step.params); });
+  for (bool again : {true, false}) {
+    std::optional<NewContents> const contents = pg::transaction([&] {
+      std::optional<NewContents> computed = compute_contents(job, step);
+      if (computed) add_param(step, "twin", computed->twin);
+      return computed;
+    });
+    if (contents) pg::vacuum(contents->twin);
+    bool const done = pg::transaction([&] {
+      bool const in_place = !contents || put_in_place(job, step, *contents);
+      if (in_place || !again) finish_step(step);
+      return in_place;
+    });
+    if (done) break;
+  }
+  pg::transaction([&] { analyze_contents(step); });
+}
+
+// Interrupted for somebody's sake is not failed.
+bool refresh(const Job &job, const Step &step) {
+  try {
+    renew_contents(job, step);
+  } catch (const Error &failure) {
+    if (failure.sqlstate != sqlstate::query_canceled) throw;
+    pg::transaction([&] { put_off_step(step, "others to be done: it was interrupted for them"); });
+  }
+  return true;
+}
+
 bool dispatch(const Job &job, const Step &step) {
   if (step.kind == "range" || step.kind == "blocks") return run_chunk(job, step);
   if (step.kind == "pre_check") return pre_check(job, step);
   if (step.kind == "capture") return install_capture_patiently(job, step);
   if (step.kind == "drain") return drain(job, step);
+  if (step.kind == "refresh") return refresh(job, step);
   if (step.kind == "analyze") pg::vacuum(job.shadow);
   run_simple(job, step);
   return true;
