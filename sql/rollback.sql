@@ -37,9 +37,9 @@ ROLLBACK;
 ALTER TABLE t ADD COLUMN late int;
 SELECT backfill_publish('undo');
 ALTER TABLE t DROP COLUMN late;
-CREATE VIEW fresh AS SELECT id FROM t;
+CREATE INDEX fresh ON t (v);
 SELECT backfill_publish('undo');
-DROP VIEW fresh;
+DROP INDEX fresh;
 SELECT id AS job, archive_name FROM backfill.job WHERE name = 'undo' \gset
 CREATE TABLE :"archive_name" (i int);
 \set VERBOSITY sqlstate

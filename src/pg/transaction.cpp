@@ -78,8 +78,10 @@ void make_visible() {
   call([] { CommandCounterIncrement(); });
 }
 
+bool in_transaction_block() { return IsTransactionBlock(); }
+
 void require_no_transaction_block(const std::string &what) {
-  if (IsTransactionBlock())
+  if (in_transaction_block())
     throw Error(sqlstate::active_sql_transaction, what + " cannot run inside a transaction block", {},
                 "Commit first; it waits for work that other sessions do.");
 }

@@ -68,6 +68,9 @@ bool isolation_is_read_committed();
 bool in_recovery();   // on a standby
 void make_visible();  // CommandCounterIncrement
 
+// The caller goes on after this statement in the same transaction, or began it before.
+bool in_transaction_block();
+
 // Raises 25001 naming `what` when the caller is inside a transaction block.
 void require_no_transaction_block(const std::string &what);
 

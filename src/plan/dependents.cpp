@@ -280,30 +280,60 @@ void store_dependents(int job, const std::vector<Dependent> &dependents) {
   pg::as_extension([&] {
     pg::execute(
         "INSERT INTO backfill.dependent (job_id, id, object, kind, fate, detail, classid, objid)"
-        " SELECT $1, n, object, kind, fate, nullif(detail, ''), classid, objid"
+        " SELECT $1, n + (SELECT coalesce(max(id), 0) FROM backfill.dependent WHERE job_id = $1), object, kind, fate, "
+        "nullif(detail, ''), classid, objid"
         " FROM unnest($2, $3, $4, $5, $6::oid[], $7::oid[]) WITH ORDINALITY AS t(object, kind, fate, detail, classid, "
         "objid, n)",
         {job, object, kind, fate, detail, classid, objid});
   });
 }
 
-// By kind and name: a rollback makes foreign keys anew, and an object replaced by its like is no obstacle.  What the swap
-// makes anew from the definition it has then may come, go and change as it likes.
-std::vector<std::string> changed_dependents(const Job &job) {
-  static const std::set<std::string> taken_as_they_are = {"trigger", "rule", "policy", "row security",
-                                                          "security label"};
-  std::set<std::string> recorded;
+std::vector<DependentChange> changed_dependents(const Job &job) {
+  std::set<std::pair<std::string, std::string>> recorded;
   pg::as_extension([&] {
     pg::Result const found = pg::execute("SELECT kind, object FROM backfill.dependent WHERE job_id = $1", {job.id});
-    for (const pg::Row &row : found)
-      if (!taken_as_they_are.contains(row.text("kind"))) recorded.insert(row.text("kind") + " " + row.text("object"));
+    for (const pg::Row &row : found) recorded.emplace(row.text("kind"), row.text("object"));
   });
-  std::vector<std::string> changes;
+  std::vector<DependentChange> changes;
   for (const Dependent &dependent : inventory(job.live))
-    if (!taken_as_they_are.contains(dependent.kind) && recorded.erase(dependent.kind + " " + dependent.object) == 0)
-      changes.push_back("The " + dependent.kind + " " + dependent.object + " is new.");
-  for (const std::string &label : recorded) changes.push_back("The " + label + " is gone.");
+    if (recorded.erase({dependent.kind, dependent.object}) == 0)
+      changes.push_back({dependent.kind, dependent.object, true});
+  for (const auto &[kind, object] : recorded) changes.push_back({kind, object, false});
   return changes;
+}
+
+std::string sentence(const DependentChange &change) {
+  return "The " + change.kind + " " + change.object + (change.appeared ? " is new." : " is gone.");
+}
+
+bool is_built_before(const std::string &kind) {
+  static const std::set<std::string> kinds = {
+      "index",      "primary key", "unique constraint", "exclusion constraint",
+      "statistics", "foreign key", "check constraint",  "foreign key to itself"};
+  return kinds.count(kind) != 0;
+}
+
+void follow_dependents(const Job &job, const std::vector<DependentChange> &changes) {
+  std::vector<std::string> kinds, objects;
+  std::set<std::pair<std::string, std::string>> appeared;
+  for (const DependentChange &change : changes) {
+    if (is_built_before(change.kind)) continue;
+    if (change.appeared) {
+      appeared.emplace(change.kind, change.object);
+    } else {
+      kinds.push_back(change.kind);
+      objects.push_back(change.object);
+    }
+  }
+  pg::as_extension([&] {
+    pg::execute(
+        "DELETE FROM backfill.dependent d USING unnest($2, $3) AS gone (kind, object)"
+        " WHERE d.job_id = $1 AND d.kind = gone.kind AND d.object = gone.object",
+        {job.id, kinds, objects});
+  });
+  std::vector<Dependent> fresh = inventory(job.live);
+  std::erase_if(fresh, [&](const Dependent &one) { return appeared.count({one.kind, one.object}) == 0; });
+  store_dependents(job.id, fresh);
 }
 
 }  // namespace backfill

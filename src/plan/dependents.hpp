@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog/job.hpp"
 #include "pg/spi.hpp"
 
 namespace backfill {
@@ -26,5 +27,20 @@ void require_movable(const std::string &table, const std::vector<Dependent> &dep
 
 // The rows of backfill.dependent.
 void store_dependents(int job, const std::vector<Dependent> &dependents);
+
+// An object that came or went since the record was made.  By kind and name: a swap makes some anew, and one replaced by
+// its like is no obstacle.
+struct DependentChange {
+  std::string kind, object;
+  bool appeared;  // else gone
+};
+std::vector<DependentChange> changed_dependents(const Job &job);
+std::string sentence(const DependentChange &change);  // "The view public.v is new."
+
+// The new version has to be built with what it is on the table; a swap cannot make it.
+bool is_built_before(const std::string &kind);
+
+// The record follows what has changed, but for the kinds above: these stay as the new version was built.
+void follow_dependents(const Job &job, const std::vector<DependentChange> &changes);
 
 }  // namespace backfill

@@ -24,9 +24,6 @@ struct PlanParts {
 // Locks: ACCESS SHARE on the target.
 std::vector<std::string> plan_backfill(const Node &document, const PlanParts &parts);
 
-// The inventory, taken again under lock at publish: same objects as recorded?  Returns differences as sentences.
-std::vector<std::string> changed_dependents(const Job &job);
-
 // What the target (job.live) looks like: columns, types, constraints, indexes, the spec, and the bodies of the functions
 // that the transform was found to call when it was planned (job.fingerprint names them).  Equal to job.fingerprint as
 // long as nothing of that has changed.  Takes no lock.

@@ -28,7 +28,7 @@ void release_foreign_keys(const Job &job) {
     std::optional<Job> const now = load_job(job.id);
     if (!now) return;
     std::vector<Oid> const tables = {now->archive != 0 ? now->archive : now->shadow, now->live};
-    for (const LockRequest &request : retired_foreign_key_locks(tables)) attempt.lock_dependent(request);
+    attempt.lock_all(retired_foreign_key_locks(tables));
     for (Oid const table : tables) drop_retired_foreign_keys(table);
   });
 }

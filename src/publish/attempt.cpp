@@ -4,17 +4,20 @@
 #include <algorithm>
 #include <random>
 
+#include "core/units.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
-#include "publish/blockers.hpp"
 
 namespace backfill {
 
 namespace {
 
 constexpr Milliseconds first_pause = 50, longest_pause = 2000;
-constexpr int patient_after = 3;  // tries
+constexpr Milliseconds job_patience = 2000;  // nobody but backfill's own processes waits for a job's lock
+constexpr int patient_after = 3;             // tries
+constexpr int long_open_factor = 10;  // a transaction open for so many lock_timeouts will not end within the next
+constexpr int named_at_most = 5;      // blockers in a report
 constexpr char deadlock_detected[] = "40P01";
 
 bool worth_another_try(const Error &failure) {
@@ -27,14 +30,77 @@ Milliseconds jittered(Milliseconds pause) {
   return std::uniform_int_distribution<Milliseconds>(pause / 2, pause)(random);
 }
 
-Error gave_up(const std::string &purpose, const Limits &limits, const Tries &tries, const std::string &why) {
-  return Error(sqlstate::lock_not_available,
-               "could not " + purpose + ": gave up after " + std::to_string(tries.count) +
-                   (tries.count == 1 ? " try" : " tries"),
-               tries.blockers.empty() ? "The last try ended with: " + why + "." : "In the way: " + tries.blockers + ".",
-               "Nothing was changed.  Try again when they are done, or raise publish.give_up_after (" +
-                   std::to_string(limits.give_up_after) + " ms).");
+std::string milliseconds(std::int64_t count) { return std::to_string(count) + " ms"; }
+std::string tries_text(int count) { return std::to_string(count) + (count == 1 ? " try" : " tries"); }
+
+// Whoever was met before is remembered as he was last seen.
+void remember(std::vector<Blocker> &met, const std::vector<Blocker> &blockers) {
+  for (const Blocker &blocker : blockers) {
+    auto const known =
+        std::find_if(met.begin(), met.end(), [&](const Blocker &other) { return other.who == blocker.who; });
+    if (known == met.end())
+      met.push_back(blocker);
+    else
+      *known = blocker;
+  }
 }
+
+std::string first_of(const std::vector<Blocker> &blockers) {
+  std::size_t const named = std::min<std::size_t>(blockers.size(), named_at_most);
+  std::string text = describe(std::vector<Blocker>(blockers.begin(), blockers.begin() + static_cast<long>(named)));
+  if (named < blockers.size()) text += " and " + std::to_string(blockers.size() - named) + " more";
+  return text;
+}
+
+std::string cause(const std::vector<Blocker> &blockers, const std::string &why) {
+  return blockers.empty() ? "It ended with: " + why + "." : "In the way: " + first_of(blockers) + ".";
+}
+
+Error gave_up(const std::string &purpose, const Limits &limits, const Tries &tries, const std::vector<Blocker> &last,
+              const std::string &why) {
+  return Error(sqlstate::lock_not_available, "could not " + purpose + ": gave up after " + tries_text(tries.count),
+               last.empty() ? "The last try ended with: " + why + "." : cause(last, why),
+               "Nothing was changed.  Try again when they are done, or raise publish.give_up_after (" +
+                   milliseconds(limits.give_up_after) + ").");
+}
+
+// The first time, and then with growing distance; but only from the fourth on when there is nobody to be named.
+bool worth_telling(int count, bool named) { return (count & (count - 1)) == 0 && (named || count > patient_after); }
+
+void tell(const std::string &purpose, const Tries &tries, const std::vector<Blocker> &last, const std::string &why,
+          std::int64_t pause) {
+  if (!worth_telling(tries.count, !last.empty())) return;
+  pg::notice("could not " + purpose + " yet: try " + std::to_string(tries.count) +
+                 " gave way, the next one begins in " + milliseconds(pause),
+             cause(last, why) + "  Waited " + milliseconds(tries.waited_ms) + " for locks so far.");
+}
+
+std::int64_t milliseconds_of(const char *setting) {
+  return pg::as_extension([&] {
+    return pg::query_integer("SELECT (1000 * extract(epoch FROM current_setting($1)::interval))::bigint", {setting});
+  });
+}
+
+// Never as long as anybody else waits before he looks for a deadlock: he would be its victim.
+Limits below_deadlock_timeout(Limits limits) {
+  std::int64_t const theirs = milliseconds_of("deadlock_timeout");
+  limits.lock_timeout = std::max<Milliseconds>(1, std::min<Milliseconds>(limits.lock_timeout, theirs / 2));
+  return limits;
+}
+
+// The caller may take his time to commit; others wait for him meanwhile.
+void limit_the_caller(const std::string &purpose) {
+  if (!pg::in_transaction_block()) return;
+  std::int64_t const own = milliseconds_of("idle_in_transaction_session_timeout");
+  std::int64_t const limit = own > 0 && own < idle_with_locks ? own : idle_with_locks;
+  pg::set_local("idle_in_transaction_session_timeout", std::to_string(limit));
+  pg::notice(purpose + ": the locks are held until this transaction ends",
+             "Whoever reads or writes the tables waits for it.",
+             "Commit at once.  If the session idles for " + format_duration(static_cast<double>(limit) / 1000) +
+                 " before (idle_in_transaction_session_timeout), the server ends it and nothing is changed.");
+}
+
+bool queues_others(pg::LockMode mode) { return mode > pg::LockMode::share_update_exclusive; }
 
 }  // namespace
 
@@ -54,83 +120,121 @@ Limits limits_of(const std::vector<Job> &jobs) {
 Try::Try(const Limits &limits, const Tries &before)
     : limits_(limits), before_(before), patient_(before.count >= patient_after), locked_at_(pg::now_ms()) {}
 
-std::int64_t Try::patience() const { return std::max<std::int64_t>(1, limits_.lock_timeout - waited_); }
+std::int64_t Try::patience() const { return std::max<std::int64_t>(1, limits_.lock_timeout - spent_); }
 
 std::int64_t Try::held_ms() const { return pg::now_ms() - locked_at_; }
 
-Tries Try::so_far() const { return {before_.count + 1, before_.waited_ms + waited_, held_ms(), before_.blockers}; }
+Tries Try::so_far() const {
+  Tries tries = before_;
+  tries.count++;
+  tries.waited_ms += waited_;
+  tries.held_ms = held_ms();
+  if (in_the_way_since_ != 0) tries.longest_ms = std::max(tries.longest_ms, pg::now_ms() - in_the_way_since_);
+  return tries;
+}
 
 void Try::lock_job(int job, pg::JobLock purpose) {
+  if (!wait_up_to(job_patience, [&] { pg::lock_job(job, purpose); }))
+    throw Busy(job_lock_holders(job, purpose), "another session of the backfill is moving rows");
+}
+
+bool Try::wait_up_to(std::int64_t milliseconds, const std::function<void()> &take) {
   std::int64_t const began = pg::now_ms();
-  pg::set_local("lock_timeout", std::to_string(patience()));
+  bool had = true;
+  pg::set_local("lock_timeout", std::to_string(milliseconds));
   try {
-    pg::lock_job(job, purpose);
+    take();
   } catch (const Error &failure) {
     if (!worth_another_try(failure)) throw;
-    throw Busy(0, "another session of the backfill is moving rows");
+    had = false;
   }
   locked_at_ = pg::now_ms();
   waited_ += locked_at_ - began;
+  return had;
 }
 
 void Try::lock(const LockRequest &request, bool wait) {
-  if (!pg::try_lock_relation(request.relation, request.mode)) {
-    if (!wait) throw Busy(request.relation, "a table is in use");
-    std::int64_t const began = pg::now_ms();
-    pg::set_local("lock_timeout", std::to_string(patience()));
-    try {
-      if (!pg::lock_relation(request.relation, request.mode)) throw Busy(0, "a table was dropped meanwhile");
-    } catch (const Busy &) {
-      throw;
-    } catch (const Error &failure) {
-      if (!worth_another_try(failure)) throw;
-      throw Busy(request.relation, failure.what());
-    }
-    waited_ += pg::now_ms() - began;
+  bool const mild = !queues_others(request.mode);
+  if (!mild && in_the_way_since_ == 0) in_the_way_since_ = pg::now_ms();
+  bool there = pg::try_lock_relation(request.relation, request.mode);
+  if (!there) {
+    if (!wait) throw Busy(request, "a table is in use");
+    std::int64_t const before = waited_;
+    if (!wait_up_to(mild ? limits_.lock_timeout : patience(),
+                    [&] { there = pg::lock_relation(request.relation, request.mode); }))
+      throw Busy(request, "a table is in use");
+    if (!there) throw Busy("a table was dropped meanwhile");
+    if (!mild) spent_ += waited_ - before;
   }
   locked_at_ = pg::now_ms();
+}
+
+void Try::lock_all(const std::vector<LockRequest> &requests) {
+  look_ahead(requests);
+  for (std::size_t i = 0; i < requests.size(); i++) lock(requests[i], patient_ || i + 1 == requests.size());
+}
+
+void Try::look_ahead(const std::vector<LockRequest> &requests) {
+  for (const LockRequest &request : requests) lock({request.relation, pg::LockMode::share_update_exclusive}, true);
+  std::vector<Blocker> found = lock_holders(requests, long_open_factor * limits_.lock_timeout);
+  std::erase_if(found, [](const Blocker &blocker) { return !blocker.lasting; });
+  if (!found.empty()) throw Busy(std::move(found), "a table is in use for long");
 }
 
 void Try::require_time(const std::string &doing) {
   std::int64_t const left = limits_.max_lock - held_ms();
-  if (left <= 0) throw Busy(0, "there was no time left to " + doing + " within max_lock");
+  if (left <= 0) throw Busy("there was no time left to " + doing + " within max_lock");
   pg::set_local("lock_timeout", std::to_string(left));
 }
 
 std::string describe(const Tries &tries) {
-  return "in " + std::to_string(tries.count) + (tries.count == 1 ? " try" : " tries") + ": waited " +
-         std::to_string(tries.waited_ms) + " ms for locks, held them " + std::to_string(tries.held_ms) + " ms";
+  std::string text = "in " + tries_text(tries.count) + ": waited " + milliseconds(tries.waited_ms) +
+                     " for locks, held them " + milliseconds(tries.held_ms);
+  if (tries.count == 1) return text;
+  text += "; " + milliseconds(tries.paused_ms) + " between tries, nobody kept waiting longer than " +
+          milliseconds(tries.longest_ms);
+  if (!tries.met.empty()) text += "; in the way: " + first_of(tries.met);
+  return text;
 }
 
-Tries with_tries(const Limits &limits, const std::string &purpose, const std::function<void(Try &)> &work) {
+Tries with_tries(const Limits &wish, const std::string &purpose, const std::function<void(Try &)> &work,
+                 const std::function<void()> &before) {
+  Limits const limits = below_deadlock_timeout(wish);
   Tries tries;
   std::int64_t const deadline = pg::now_ms() + limits.give_up_after;
   for (Milliseconds pause = first_pause;; pause = std::min(pause * 2, longest_pause)) {
+    if (before) pg::subtransaction(before);
     Try attempt(limits, tries);
-    std::int64_t const began = pg::now_ms();
     std::string why;
-    Oid wanted = 0;
+    std::vector<Blocker> last;
+    std::vector<LockRequest> wanted;
     try {
       pg::subtransaction([&] {
         pg::as_extension([&] {
           pg::set_local("deadlock_timeout", "10ms");
+          pg::set_local("lock_timeout", std::to_string(limits.lock_timeout));
           work(attempt);
         });
       });
+      limit_the_caller(purpose);
       return attempt.so_far();
     } catch (const Busy &busy) {
       why = busy.what();
-      wanted = busy.relation;
+      last = busy.blockers;
+      wanted = busy.wanted;
     } catch (const Error &failure) {
       if (!worth_another_try(failure)) throw;
       why = failure.what();
     }
-    tries.count++;
-    tries.waited_ms += pg::now_ms() - began;
-    tries.blockers = wanted != 0 ? lock_holders(wanted) : "";
+    tries = attempt.so_far();
+    if (last.empty() && !wanted.empty()) last = lock_holders(wanted, long_open_factor * limits.lock_timeout);
+    remember(tries.met, last);
     std::int64_t const left = deadline - pg::now_ms();
-    if (left <= 0) throw gave_up(purpose, limits, tries, why);
-    pg::sleep_interruptibly(static_cast<long>(std::min<std::int64_t>(left, jittered(pause))));
+    if (left <= 0) throw gave_up(purpose, limits, tries, last, why);
+    std::int64_t const rest = std::min<std::int64_t>(left, jittered(pause));
+    tell(purpose, tries, last, why, rest);
+    pg::sleep_interruptibly(static_cast<long>(rest));
+    tries.paused_ms += rest;
   }
 }
 

@@ -3,10 +3,12 @@
 // A try is a subtransaction.  It takes the locks it was told to, at first without waiting for any but the last (the
 // table everybody uses), so that nobody ever queues behind a lock that waits for another one.  Should a dependent be
 // busy three times in a row, later tries wait for it too; what a try waits for in total never exceeds lock_timeout.
-// While it works it must stay within max_lock.  When it cannot, it is rolled back, and after a pause that grows, with
-// jitter, the next one begins, until give_up_after.
+// It does not even begin to wait where somebody is in the way who will not be gone by then.  While it works it must stay
+// within max_lock.  When it cannot, it is rolled back, and after a pause that grows, with jitter, the next one begins,
+// until give_up_after.
 //
-// A user is never the deadlock victim: during a try our deadlock_timeout is 10 ms, far below anybody else's.
+// A user is never the deadlock victim: during a try our deadlock_timeout is 10 ms, far below anybody else's, and nothing
+// is waited for longer than half of what theirs is.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +19,7 @@
 #include "catalog/job.hpp"
 #include "core/error.hpp"
 #include "pg/lock.hpp"
+#include "publish/blockers.hpp"
 
 namespace backfill {
 
@@ -26,53 +29,74 @@ struct Limits {
 // The strictest of the jobs' publish settings.
 Limits limits_of(const std::vector<Job> &jobs);
 
-// A relation to be locked, and what to call it.
-struct LockRequest {
-  Oid relation = 0;
-  pg::LockMode mode = pg::LockMode::access_exclusive;
-};
-
 // Raised inside a try when it must be given up and tried again.
 class Busy : public Error {
  public:
-  Busy(Oid relation, const std::string &message) : Error(sqlstate::lock_not_available, message), relation(relation) {}
-  Oid relation;  // whose lock holders are in the way; 0 when it is not a matter of locks
+  explicit Busy(const std::string &message) : Error(sqlstate::lock_not_available, message) {}
+  Busy(const LockRequest &wanted, const std::string &message) : Busy(message) { this->wanted = {wanted}; }
+  Busy(std::vector<Blocker> blockers, const std::string &message) : Busy(message) {
+    this->blockers = std::move(blockers);
+  }
+  std::vector<LockRequest> wanted;  // whose holders are in the way; empty when it is not a matter of locks
+  std::vector<Blocker> blockers;    // where they are known already
 };
 
 struct Tries {
   int count = 0;
-  std::int64_t waited_ms = 0;  // for locks, in all tries
-  std::int64_t held_ms = 0;    // in the one that succeeded, up to now
-  std::string blockers;        // who was in the way last, "" if nobody was
+  std::int64_t waited_ms = 0;   // for locks, in all tries
+  std::int64_t paused_ms = 0;   // between them
+  std::int64_t held_ms = 0;     // in the one that succeeded, up to now
+  std::int64_t longest_ms = 0;  // for which a try asked for or held locks that others queue behind
+  std::vector<Blocker> met;     // who was in the way, each once
 };
-std::string describe(const Tries &tries);  // "in 2 tries: waited 210 ms for locks, held them 4 ms"
+// "in 2 tries: waited 210 ms for locks, held them 4 ms"; and of more than one try what was between them.
+std::string describe(const Tries &tries);
 
 // The locks and the clock of one try.  Lives for that try only.
 class Try {
  public:
   Try(const Limits &limits, const Tries &before);
 
-  // Each raises Busy when the lock cannot be had in time.
+  // Each raises Busy when the lock cannot be had in time.  What no reader or writer queues behind, the lock of a
+  // job and modes up to SHARE UPDATE EXCLUSIVE, does not count towards lock_timeout.
   void lock_job(int job, pg::JobLock purpose);
   void lock(const LockRequest &request, bool wait);
   // As `wait` in the third try in a row and later.
   void lock_dependent(const LockRequest &request) { lock(request, patient_); }
 
+  // All of them, after a look ahead; the last is the one to be waited for.
+  void lock_all(const std::vector<LockRequest> &requests);
+
+  // To be called before the first of the locks is asked for.  Takes SHARE UPDATE EXCLUSIVE on each, which makes nobody wait
+  // who reads or writes, keeps DDL away and has an autovacuum cancelled.  Then raises Busy when one of them is held by
+  // somebody who will not be gone in time, so that nobody has to queue behind a try without hope.
+  void look_ahead(const std::vector<LockRequest> &requests);
+
   // Raises Busy when max_lock is used up; `doing` completes "there was no time left to ...".
   void require_time(const std::string &doing);
-  Tries so_far() const;  // this one counted as successful
+  Tries so_far() const;  // this one counted
 
  private:
   std::int64_t patience() const;  // ms left to wait for locks
   std::int64_t held_ms() const;   // since the last lock was had
+  bool wait_up_to(std::int64_t milliseconds, const std::function<void()> &take);
   Limits limits_;
   Tries before_;
   bool patient_;
   std::int64_t waited_ = 0, locked_at_ = 0;
+  std::int64_t spent_ = 0;             // of lock_timeout
+  std::int64_t in_the_way_since_ = 0;  // of the first lock that others queue behind; 0: none yet
 };
 
-// Runs work in tries, as the extension, until one succeeds.  Raises 55P03 naming who was in the way when give_up_after
-// has passed; any error that is not about locks ends it at once.  `purpose` completes "could not ...".
-Tries with_tries(const Limits &limits, const std::string &purpose, const std::function<void(Try &)> &work);
+// Runs work in tries, as the extension, until one succeeds.  Tells the caller by NOTICE who is in the way, now and then.
+// Raises 55P03 naming them when give_up_after has passed; any error that is not about locks ends it at once.  `purpose`
+// completes "could not ...".  `before`, if given, is done before each try and stays when that is rolled back.
+//
+// In a transaction block of the caller the locks of the try that succeeded are held until he ends it.  He is told so, and
+// his session is not left to idle with them for longer than idle_with_locks.
+Tries with_tries(const Limits &limits, const std::string &purpose, const std::function<void(Try &)> &work,
+                 const std::function<void()> &before = {});
+
+inline constexpr Milliseconds idle_with_locks = 30000;
 
 }  // namespace backfill

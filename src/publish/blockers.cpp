@@ -1,4 +1,12 @@
+// Everything is read from pg_locks and pg_stat_activity as they are now.  What the server itself would say (a lock that
+// conflicts, an autovacuum that is cancelled by whoever waits for it) is told here as the server has it:
+//
+//   conflicts   the table of lock modes of the manual
+//   autovacuum  gives way after deadlock_timeout, which is 10 ms in a try; the one that prevents wraparound does not
 #include "publish/blockers.hpp"
+
+#include <algorithm>
+#include <optional>
 
 #include "pg/role.hpp"
 
@@ -6,77 +14,181 @@ namespace backfill {
 
 namespace {
 
-std::string describe_session(const pg::Row &row) {
-  std::string who = "process " + row.text("pid") + " (";
-  std::string const user = row.text("usename");
-  who += user.empty() ? row.text("backend_type") : user;
-  if (!row.null("state")) who += ", " + row.text("state");
-  if (!row.null("seconds")) who += " for " + row.text("seconds") + " s";
-  return who + ")";
-}
-
-std::string describe_prepared(const pg::Row &row) { return "prepared transaction \"" + row.text("gid") + "\""; }
-
-constexpr char session_columns[] =
-    "a.pid, a.usename, a.backend_type, a.state,"
-    " extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::bigint AS seconds";
+// $1, $2: relations wanted and modes, as numbers.
+constexpr char holders_sql[] = R"(
+WITH mode (name, label, level, conflicts) AS (VALUES
+       ('AccessShareLock', 'ACCESS SHARE', 1, '{8}'::int[]),
+       ('RowShareLock', 'ROW SHARE', 2, '{7,8}'),
+       ('RowExclusiveLock', 'ROW EXCLUSIVE', 3, '{5,6,7,8}'),
+       ('ShareUpdateExclusiveLock', 'SHARE UPDATE EXCLUSIVE', 4, '{4,5,6,7,8}'),
+       ('ShareLock', 'SHARE', 5, '{3,4,6,7,8}'),
+       ('ShareRowExclusiveLock', 'SHARE ROW EXCLUSIVE', 6, '{3,4,5,6,7,8}'),
+       ('ExclusiveLock', 'EXCLUSIVE', 7, '{2,3,4,5,6,7,8}'),
+       ('AccessExclusiveLock', 'ACCESS EXCLUSIVE', 8, '{1,2,3,4,5,6,7,8}')),
+     locks AS MATERIALIZED (SELECT * FROM pg_locks WHERE locktype IN ('relation', 'transactionid')),
+     held AS (
+       SELECT l.pid, l.virtualtransaction, l.granted, l.relation, m.label, m.level
+         FROM unnest($1::oid[], $2::int[]) AS w (relation, level)
+         JOIN locks l ON l.locktype = 'relation' AND l.relation = w.relation
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         JOIN mode m ON m.name = l.mode AND w.level = ANY (m.conflicts)
+        WHERE l.pid IS DISTINCT FROM pg_backend_pid())
+SELECT DISTINCT ON (h.granted, a.pid, p.gid)
+       a.pid, a.usename, a.backend_type, a.state, a.application_name, p.gid, h.granted, h.label AS lock,
+       format('%I.%I', n.nspname, c.relname) AS relation, coalesce(v.phase, i.phase) AS phase,
+       round(100.0 * v.heap_blks_scanned / nullif(v.heap_blks_total, 0)) AS percent,
+       a.query LIKE 'autovacuum:%(to prevent wraparound)' AS wraparound, a.query LIKE 'autovacuum: ANALYZE%' AS analyze,
+       h.level = 4 AS maintains,
+       (1000 * extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)))::bigint AS open_ms
+  FROM held h
+  JOIN pg_class c ON c.oid = h.relation
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_stat_activity a ON a.pid = h.pid
+  LEFT JOIN pg_stat_progress_vacuum v ON v.pid = h.pid
+  LEFT JOIN pg_stat_progress_create_index i ON i.pid = h.pid
+  LEFT JOIN locks own ON h.pid IS NULL AND own.locktype = 'transactionid' AND own.pid IS NULL
+   AND own.virtualtransaction = h.virtualtransaction
+  LEFT JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
+ WHERE a.pid IS NOT NULL OR p.gid IS NOT NULL
+ ORDER BY h.granted DESC, a.pid, p.gid, h.level DESC)";
 
 // Activity is read once a transaction unless told otherwise.
 void read_activity_anew() { pg::execute("SELECT pg_stat_clear_snapshot()"); }
 
-// A prepared transaction holds its locks without a process; the lock on its own id tells which one it is.
-std::vector<std::string> prepared_on(Oid relation) {
-  std::vector<std::string> found;
-  pg::Result const holders = pg::execute(
-      "SELECT DISTINCT p.gid FROM pg_locks l JOIN pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NULL"
-      " AND own.virtualtransaction = l.virtualtransaction JOIN pg_prepared_xacts p ON p.transaction = own.transactionid"
-      " WHERE l.relation = $1 AND l.pid IS NULL AND p.database = current_database() ORDER BY 1",
-      {pg::Param::oid(relation)});
-  for (const pg::Row &row : holders) found.push_back(describe_prepared(row));
-  return found;
+std::string seconds(const pg::Row &row) { return std::to_string(row.integer("open_ms") / 1000) + " s"; }
+
+void add(std::string &text, const std::string &part) { text += (text.empty() ? "" : ", ") + part; }
+
+std::string progress(const pg::Row &row) {
+  if (row.null("phase")) return {};
+  return row.text("phase") + (row.null("percent") ? "" : " " + row.text("percent") + " %");
 }
 
-std::string joined(const std::vector<std::string> &parts) {
-  std::string text;
-  for (const std::string &part : parts) text += (text.empty() ? "" : ", ") + part;
-  return text;
+// Who a process is: its role, or what kind of process where nobody is behind it.
+std::string identity(const pg::Row &row) {
+  std::string const type = row.text("backend_type");
+  if (type == "client backend") return row.text("usename");
+  return type == "backfill" ? row.text("application_name") : type;
+}
+
+Blocker session(const pg::Row &row) {
+  Blocker blocker;
+  blocker.who = "process " + row.text("pid");
+  add(blocker.what, identity(row));
+  if (!row.null("state")) add(blocker.what, row.text("state"));
+  if (!row.null("open_ms")) add(blocker.what, "open for " + seconds(row));
+  return blocker;
+}
+
+Blocker autovacuum(const pg::Row &row) {
+  Blocker blocker;
+  blocker.who = "process " + row.text("pid");
+  blocker.what = row.boolean("wraparound") ? "autovacuum to prevent wraparound, which does not give way"
+                 : row.boolean("analyze")  ? "autovacuum, analyzing"
+                                           : "autovacuum";
+  if (std::string const how_far = progress(row); !how_far.empty()) add(blocker.what, how_far);
+  if (!row.null("open_ms")) add(blocker.what, "running for " + seconds(row));
+  blocker.lasting = row.boolean("wraparound");
+  return blocker;
+}
+
+Blocker prepared(const pg::Row &row) {
+  Blocker blocker;
+  blocker.who = "prepared transaction \"" + row.text("gid") + "\"";
+  add(blocker.what, "prepared " + seconds(row) + " ago");
+  blocker.lasting = true;
+  return blocker;
+}
+
+Blocker holder(const pg::Row &row, std::int64_t long_open) {
+  Blocker blocker;
+  if (row.null("pid")) {
+    blocker = prepared(row);
+  } else if (row.text("backend_type") == "autovacuum worker") {
+    blocker = autovacuum(row);
+  } else {
+    blocker = session(row);
+    std::string const how_far = progress(row);
+    if (!how_far.empty()) add(blocker.what, how_far);
+    blocker.lasting = row.boolean("maintains") || !how_far.empty() || row.integer("open_ms") > long_open;
+  }
+  blocker.holds = row.boolean("granted");
+  if (!blocker.holds) blocker.lasting = false;
+  add(blocker.what, (blocker.holds ? "holds " : "waits for ") + row.text("lock") + " on " + row.text("relation"));
+  return blocker;
+}
+
+// A prepared transaction holds its locks without a process.
+std::vector<Blocker> prepared_on(const std::vector<Job> &jobs) {
+  std::vector<LockRequest> wanted;
+  for (const Job &job : jobs) wanted.push_back({job.live, pg::LockMode::access_exclusive});
+  std::vector<Blocker> found = lock_holders(wanted, 0);
+  std::erase_if(found, [](const Blocker &blocker) { return !blocker.who.starts_with("prepared"); });
+  return found;
 }
 
 }  // namespace
 
-std::string lock_holders(Oid relation) {
+std::string describe(const Blocker &blocker) { return blocker.who + " (" + blocker.what + ")"; }
+
+std::string describe(const std::vector<Blocker> &blockers) {
+  std::string text;
+  for (const Blocker &blocker : blockers) add(text, describe(blocker));
+  return text;
+}
+
+std::vector<Blocker> lock_holders(const std::vector<LockRequest> &wanted, std::int64_t long_open) {
+  std::vector<std::string> relations, modes;
+  for (const LockRequest &request : wanted) {
+    relations.push_back(std::to_string(request.relation));
+    modes.push_back(std::to_string(static_cast<int>(request.mode)));
+  }
   return pg::as_extension([&] {
     read_activity_anew();
-    std::vector<std::string> found;
-    for (const pg::Row &row :
-         pg::execute(std::string("SELECT DISTINCT ") + session_columns +
-                         " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-                         " WHERE l.relation = $1 AND l.granted AND l.pid <> pg_backend_pid() ORDER BY a.pid",
-                     {pg::Param::oid(relation)}))
-      found.push_back(describe_session(row));
-    for (std::string &gid : prepared_on(relation)) found.push_back(std::move(gid));
-    return joined(found);
+    std::vector<Blocker> found;
+    for (const pg::Row &row : pg::execute(holders_sql, {relations, modes})) found.push_back(holder(row, long_open));
+    if (std::any_of(found.begin(), found.end(), [](const Blocker &blocker) { return blocker.holds; }))
+      std::erase_if(found, [](const Blocker &blocker) { return !blocker.holds; });
+    return found;
   });
 }
 
-std::vector<std::string> snapshot_holders(const std::vector<Job> &jobs) {
+std::vector<Blocker> job_lock_holders(int job, pg::JobLock purpose) {
+  int const pid = pg::job_lock_holder(job, purpose);
+  return pg::as_extension([&] {
+    read_activity_anew();
+    std::vector<Blocker> found;
+    for (const pg::Row &row :
+         pg::execute("SELECT pid, usename, backend_type, state, application_name,"
+                     " (1000 * extract(epoch FROM clock_timestamp() - xact_start))::bigint AS open_ms"
+                     " FROM pg_stat_activity WHERE pid = $1 AND pid <> pg_backend_pid()",
+                     {pid}))
+      found.push_back(session(row));
+    return found;
+  });
+}
+
+std::vector<Blocker> snapshot_holders(const std::vector<Job> &jobs) {
   return pg::as_extension([&] {
     read_activity_anew();
     std::optional<std::string> horizon;
     for (const Job &job : jobs)
       if (job.copy_horizon && (!horizon || std::stoull(*job.copy_horizon) > std::stoull(*horizon)))
         horizon = job.copy_horizon;
-    std::vector<std::string> found;
+    std::vector<Blocker> found;
     for (const pg::Row &row :
-         pg::execute(std::string("SELECT ") + session_columns +
-                         " FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()"
-                         " AND a.backend_xmin IS NOT NULL AND a.backend_type NOT IN ('autovacuum worker')"
-                         " AND (a.state LIKE 'idle in transaction%'"
-                         " OR age(a.backend_xmin) > age($1::xid8::xid)) ORDER BY a.pid",
-                     {horizon}))
-      found.push_back(describe_session(row));
-    for (const Job &job : jobs)
-      for (std::string &gid : prepared_on(job.live)) found.push_back(std::move(gid));
+         pg::execute("SELECT a.pid, a.usename, a.backend_type, a.state, a.application_name,"
+                     " (1000 * extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start)))::bigint"
+                     " AS open_ms FROM pg_stat_activity a"
+                     " WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()"
+                     " AND a.backend_xmin IS NOT NULL AND a.backend_type NOT IN ('autovacuum worker')"
+                     " AND (a.state LIKE 'idle in transaction%' OR a.state = 'disabled'"
+                     " OR age(a.backend_xmin) > age($1::xid8::xid)) ORDER BY a.pid",
+                     {horizon})) {
+      found.push_back(session(row));
+      add(found.back().what, "holds a snapshot");
+    }
+    for (Blocker &blocker : prepared_on(jobs)) found.push_back(std::move(blocker));
     return found;
   });
 }

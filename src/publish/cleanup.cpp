@@ -11,6 +11,7 @@
 #include "core/state.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
+#include "pg/worker.hpp"
 #include "publish/attempt.hpp"
 #include "publish/movers.hpp"
 #include "publish/publish.hpp"
@@ -48,13 +49,16 @@ bool carries_triggers(const Job &job) {
 // Drops the capture of a job, and the table that is not in service; what is in service stays as it is.
 void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
   bool const clears_live = carries_triggers(job);
+  std::vector<LockRequest> wanted;
+  if (relation_exists(retired)) wanted.push_back({retired, pg::LockMode::access_exclusive});
   for (const LockRequest &request : retired_foreign_key_locks({retired, job.live}))
-    if (request.relation != job.live) attempt.lock(request, true);
-  if (relation_exists(retired)) attempt.lock({retired, pg::LockMode::access_exclusive}, true);
+    if (request.relation != job.live && request.relation != retired) wanted.push_back(request);
   if (clears_live || !retired_foreign_key_locks({job.live}).empty())
-    attempt.lock({job.live, pg::LockMode::access_exclusive}, true);
+    wanted.push_back({job.live, pg::LockMode::access_exclusive});
+  attempt.lock_all(wanted);
   for (Oid const table : {retired, job.live}) drop_retired_foreign_keys(table);
   if (clears_live) remove_capture(job, job.live);
+  attempt.require_time("drop what is left");
   drop_table(retired);
   pg::execute_quietly("DROP TABLE IF EXISTS " + log_name(job));
   pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(job));
@@ -83,6 +87,20 @@ Tries finish(const Job &job, const Limits &limits) {
   });
 }
 
+bool end_retention_of(const Job &job, Milliseconds patience) {
+  Limits limits = limits_of({job});
+  limits.give_up_after = std::min(limits.give_up_after, patience);
+  try {
+    pg::subtransaction([&] { finish(job, limits); });
+    return true;
+  } catch (const Error &failure) {
+    if (failure.sqlstate.compare(0, 2, "57") == 0) throw;
+    pg::warning("backfill \"" + job.name + "\" could not be finished at the end of its retention: " + failure.what(),
+                failure.detail, failure.hint);
+    return false;
+  }
+}
+
 }  // namespace
 
 std::string finish_job(const Job &job) {
@@ -106,20 +124,25 @@ std::string cancel_job(const Job &job) {
   return "cancelled " + job.name + " " + describe(tries) + "; nothing of it is left but the record";
 }
 
-int end_retention() {
+bool end_retention(int id) {
+  std::optional<Job> const job = load_job(id);
+  if (!job || open_after_stage(*job)) return false;  // what is left to be done needs the job
+  return end_retention_of(*job, retention_patience);
+}
+
+int end_retentions() {
   int ended = 0;
+  std::int64_t locked_since = 0;
   for (int const id : jobs_past_retention()) {
     std::optional<Job> const job = load_job(id);
-    if (!job || open_after_stage(*job)) continue;  // what is left to be done needs the job
-    Limits limits = limits_of({*job});
-    limits.give_up_after = std::min(limits.give_up_after, retention_patience);
-    try {
-      pg::subtransaction([&] { finish(*job, limits); });
+    if (!job || open_after_stage(*job)) continue;
+    if (ended == 0) {
+      if (end_retention_of(*job, retention_patience)) ended++;
+      locked_since = pg::now_ms();
+    } else if (pg::now_ms() - locked_since > limits_of({*job}).max_lock) {
+      break;
+    } else if (end_retention_of(*job, 0)) {
       ended++;
-    } catch (const Error &failure) {
-      if (failure.sqlstate.compare(0, 2, "57") == 0) throw;
-      pg::warning("backfill \"" + job->name + "\" could not be finished at the end of its retention: " + failure.what(),
-                  failure.detail, failure.hint);
     }
   }
   return ended;

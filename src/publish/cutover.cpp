@@ -1,5 +1,5 @@
 // One try: first what can be done while others work (prepare_swaps), then what they wait for (lock_for_swaps, drain_rest,
-// exchange).  docs/design.md, section 7, says why in this order.
+// exchange_tables).  docs/design.md, section 7, says why in this order.
 #include "publish/cutover.hpp"
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "pg/role.hpp"
 #include "pg/worker.hpp"
 #include "publish/movers.hpp"
+#include "publish/preconditions.hpp"
 #include "publish/refresh.hpp"
 
 namespace backfill {
@@ -85,6 +86,44 @@ void move_privileges(const Swap &swap) {
   if (!swap.forward) pg::clear_privileges(swap.out);
 }
 
+// In which order the locks of a swap are taken.
+struct Locks {
+  std::vector<LockRequest> first;  // what enters service, which nobody waits for, and the dependents
+  std::vector<LockRequest> last;   // what leaves it
+};
+
+// Each relation once, in the strongest mode asked for: a lock that has to be raised can meet another that has.
+Locks in_order(const std::vector<Cutover> &cutovers, const std::vector<std::vector<LockRequest>> &dependents) {
+  Locks locks;
+  auto const add = [](std::vector<LockRequest> &list, const LockRequest &request) {
+    auto const same = std::find_if(list.begin(), list.end(),
+                                   [&](const LockRequest &other) { return other.relation == request.relation; });
+    if (same == list.end())
+      list.push_back(request);
+    else
+      same->mode = std::max(same->mode, request.mode);
+  };
+  for (const Cutover &cutover : cutovers) add(locks.last, {cutover.swap.out, pg::LockMode::access_exclusive});
+  for (const Cutover &cutover : cutovers) add(locks.first, {cutover.swap.in, pg::LockMode::access_exclusive});
+  for (const std::vector<LockRequest> &requests : dependents)
+    for (const LockRequest &request : requests) {
+      bool const of_a_target = std::any_of(locks.last.begin(), locks.last.end(), [&](const LockRequest &target) {
+        return target.relation == request.relation;
+      });
+      if (!of_a_target) add(locks.first, request);
+    }
+  return locks;
+}
+
+// Whoever began with one since they were waited for.
+void require_no_old_snapshots(const std::vector<Swap> &swaps) {
+  std::vector<Job> jobs;
+  for (const Swap &swap : swaps) jobs.push_back(swap.job);
+  std::vector<Blocker> holders = snapshot_holders(jobs);
+  if (!holders.empty())
+    throw Busy(std::move(holders), "transactions are open that would not see the rows of the new version");
+}
+
 }  // namespace
 
 std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt,
@@ -92,10 +131,13 @@ std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::st
   for (const Swap &swap : swaps) interrupt_refreshes(swap.job);  // they read the table; the swap has them done again
   for (const Swap &swap : swaps) attempt.lock_job(swap.job.id, pg::JobLock::drain);
   for (const Swap &swap : swaps) require_state(swap, required);
-  for (const Swap &swap : swaps) attempt.lock({swap.out, pg::LockMode::share_update_exclusive}, true);
+  for (const Swap &swap : swaps)
+    for (Oid const table : {swap.out, swap.in}) attempt.lock({table, pg::LockMode::share_update_exclusive}, true);
+  require_no_old_snapshots(swaps);
   std::vector<Cutover> cutovers;
   for (const Swap &swap : swaps) {
     check(swap);
+    take_in_dependents(swap.job);
     Cutover cutover{swap, read_shape(swap.job), {}, {}, dependents_of(swap.out)};
     drain_ahead(cutover);
     cutovers.push_back(std::move(cutover));
@@ -104,25 +146,31 @@ std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::st
 }
 
 void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
-  std::vector<std::vector<LockRequest>> locked;
+  std::vector<std::vector<LockRequest>> found;
+  for (const Cutover &cutover : cutovers) found.push_back(dependent_locks(cutover.swap));
+  Locks const locks = in_order(cutovers, found);
+  attempt.look_ahead(locks.first);
+  attempt.look_ahead(locks.last);
+  for (const LockRequest &request : locks.first) attempt.lock_dependent(request);
+  // Only now: nobody replaces a view, or moves a sequence, under our hands.
   for (Cutover &cutover : cutovers) {
-    locked.push_back(dependent_locks(cutover.swap));
-    for (const LockRequest &request : locked.back()) attempt.lock_dependent(request);
-    attempt.lock_dependent({cutover.swap.in, pg::LockMode::access_exclusive});
     hold_dependents(cutover.swap);
-    // Only now: nobody replaces a view, or moves a sequence, under our hands.
     cutover.statements = moving_statements(cutover.swap);
     cutover.after = after_steps(cutover.swap);
   }
-  for (const Cutover &cutover : cutovers) attempt.lock({cutover.swap.out, pg::LockMode::access_exclusive}, true);
+  for (const LockRequest &request : locks.last)
+    if (&request == &locks.last.back())
+      attempt.lock(request, true);
+    else
+      attempt.lock_dependent(request);
   for (std::size_t i = 0; i < cutovers.size(); i++) {
     const Swap &swap = cutovers[i].swap;
-    if (dependents_of(swap.out) != cutovers[i].dependents || !same_locks(locked[i], dependent_locks(swap)))
-      throw Busy(0, "a dependent appeared or went meanwhile");
+    if (dependents_of(swap.out) != cutovers[i].dependents || !same_locks(found[i], dependent_locks(swap)))
+      throw Busy("a dependent appeared or went meanwhile");
   }
 }
 
-void exchange(const std::vector<Cutover> &cutovers) {
+void exchange_tables(const std::vector<Cutover> &cutovers, Try &attempt) {
   pg::as_extension([&] {
     for (const Cutover &cutover : cutovers) {
       const Swap &swap = cutover.swap;
@@ -131,7 +179,10 @@ void exchange(const std::vector<Cutover> &cutovers) {
       pg::execute("ALTER TABLE " + qualified(swap.schema, swap.in_name) + " RENAME TO " + quote_ident(swap.name));
     }
     for (const Cutover &cutover : cutovers)
-      for (const std::string &statement : cutover.statements) pg::execute(statement);
+      for (const std::string &statement : cutover.statements) {
+        attempt.require_time("move what depends on the table");
+        pg::execute(statement);
+      }
   });
 }
 
@@ -152,7 +203,7 @@ std::int64_t drain_backlog(const Job &job, bool forward) {
 DrainResult drain_rest(const Cutover &cutover, Try &attempt) {
   const Swap &swap = cutover.swap;
   DrainResult rest;
-  if (pending_keys(swap.job) > 2 * final_drain_limit) throw Busy(0, "more keys are waiting than fit into max_lock");
+  if (pending_keys(swap.job) > 2 * final_drain_limit) throw Busy("more keys are waiting than fit into max_lock");
   for (DrainResult drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit); drained.taken > 0;
        drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit)) {
     rest.keys += drained.keys;

@@ -24,19 +24,19 @@ struct Cutover {
   std::string dependents;               // everything bound to the table in service, as of the checks
 };
 
-// First part of a try: the job's own locks and SHARE UPDATE EXCLUSIVE on the tables in service, which stops their DDL but
-// no reader and no writer; then, at leisure, what is expensive to look at: check(swap).  Raises Busy, or 55000 when one of
-// the jobs is no longer in the state `required`.
+// First part of a try: the job's own locks and SHARE UPDATE EXCLUSIVE on the tables, which stops their DDL and vacuum but
+// no reader and no writer; then, at leisure, what is expensive to look at: check(swap), and what depends on them now.
+// Raises Busy, or 55000 when one of the jobs is no longer in the state `required`.
 std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt,
                                    const std::function<void(const Swap &)> &check);
 
 // Second part: what readers and writers wait for.  Dependents first and the tables in service last, in one order for
-// everybody.  What may have come meanwhile without DDL on the table itself, a new dependent, ends the try.
+// everybody; nothing is asked for while somebody holds it who will not be gone in time.  What may have come meanwhile without DDL on the table itself, a new dependent, ends the try.
 void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt);
 
 // The renames of all, then the dependents of all: whatever names two of the tables meets both new.
-// REQUIRES: lock_for_swaps.
-void exchange(const std::vector<Cutover> &cutovers);
+// REQUIRES: lock_for_swaps.  Raises Busy when max_lock is used up before it is done.
+void exchange_tables(const std::vector<Cutover> &cutovers, Try &attempt);
 
 // Brings the log down to final_drain_limit, before any table is locked; holds JobLock::drain from then on.  Returns the
 // number of keys drained.

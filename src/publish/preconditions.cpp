@@ -49,13 +49,29 @@ void require_checks(const Job &job) {
           quote_literal(failed.front()) + ", 'the reason');");
 }
 
+// What would have had to be built with the new version, or was and is not on the table any more.
+void require_built(const Job &job) {
+  std::vector<std::string> lacking;
+  bool only_new = true;
+  for (const DependentChange &change : changed_dependents(job)) {
+    if (!is_built_before(change.kind)) continue;
+    lacking.push_back(sentence(change));
+    only_new = only_new && change.appeared;
+  }
+  if (lacking.empty()) return;
+  throw refusal(job, "the new version was built for the table as it was planned", joined(lacking, " "),
+                (only_new ? "Drop what is new and create it again after the publish, or cancel the backfill with "
+                          : "Undo that, or cancel the backfill with ") +
+                    call_sql("backfill_cancel", job) + " and plan it again.");
+}
+
 void require_shape(const Job &job) {
-  std::string const anew = "Cancel it with " + call_sql("backfill_cancel", job) + " and plan it again.";
+  require_movable(job.target_name, inventory(job.live));
+  require_built(job);
   if (table_fingerprint(job) != job.fingerprint)
     throw refusal(job, "the table is not what it was when planned",
-                  "Columns, constraints, indexes, or a function of the transform have changed since.", anew);
-  std::vector<std::string> const changes = changed_dependents(job);
-  if (!changes.empty()) throw refusal(job, "what depends on the table has changed", joined(changes, " "), anew);
+                  "Columns, constraints, indexes, or a function of the transform have changed since.",
+                  "Cancel it with " + call_sql("backfill_cancel", job) + " and plan it again.");
 }
 
 void require_capture(const Job &job) {
@@ -94,6 +110,9 @@ void require_same_table(const Swap &swap) {
 }  // namespace
 
 void require_read_committed(const std::string &function) {
+  if (pg::setting("transaction_read_only") == "on")
+    throw Error(sqlstate::read_only_sql_transaction, function + " cannot run in a read-only transaction", {},
+                "Begin the transaction with BEGIN READ WRITE, or call it outside of one.");
   if (pg::isolation_is_read_committed()) return;
   throw Error(
       sqlstate::active_sql_transaction, function + " works in a READ COMMITTED transaction only",
@@ -128,6 +147,16 @@ void require_undoable(const Job &job) {
   });
 }
 
+void take_in_dependents(const Job &job) {
+  std::vector<DependentChange> changes = changed_dependents(job);
+  std::erase_if(changes, [](const DependentChange &change) { return is_built_before(change.kind); });
+  if (changes.empty()) return;
+  follow_dependents(job, changes);
+  std::string told;
+  for (const DependentChange &change : changes) told += (told.empty() ? "" : " ") + sentence(change);
+  record_event(job.id, "dependents changed", told);
+}
+
 void require_unchanged(const Swap &swap) {
   require_same_table(swap);
   if (!swap.forward) {
@@ -146,7 +175,7 @@ void await_old_snapshots(const std::vector<Job> &jobs) {
   std::int64_t const deadline = pg::now_ms() + patience;
   std::string told;
   for (long poll = shortest_poll;; poll = std::min(poll * 2, longest_poll)) {
-    std::string const holders = joined(snapshot_holders(jobs), ", ");
+    std::string const holders = describe(snapshot_holders(jobs));
     if (holders.empty()) return;
     if (refuse || pg::now_ms() >= deadline)
       throw Error(sqlstate::object_in_use, "transactions are open that would not see the rows of the new version",

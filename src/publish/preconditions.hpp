@@ -8,13 +8,18 @@
 
 namespace backfill {
 
-// 25001 unless the transaction is READ COMMITTED: an older snapshot would not see what is to be drained.
+// 25001 unless the transaction is READ COMMITTED: an older snapshot would not see what is to be drained.  25006 where it
+// is read-only.
 void require_read_committed(const std::string &function);
 
 // State, checks, shape, dependents, capture, names.  Each raises 55000 (42P07 for a name that is taken), with what is
 // wrong in the detail and what to do in the hint.
 void require_publishable(const Job &job);
 void require_undoable(const Job &job);
+
+// Dependents that came or went since they were recorded and move by themselves are recorded anew, with an event.
+// REQUIRES: the checks above; nobody can bind anything to the table but a view or a function.
+void take_in_dependents(const Job &job);
 
 // Once more under lock: whatever may have changed between looking and locking.  Takes no lock.
 void require_unchanged(const Swap &swap);

@@ -105,15 +105,20 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
 
   std::vector<Swap> const swaps = publishing(jobs);
   try {
-    for (const Swap &swap : swaps) pg::subtransaction([&] { drain_backlog(swap.job, true); });
-    Tries const tries = with_tries(limits_of(jobs), "publish " + names(jobs), [&](Try &attempt) {
-      std::vector<Cutover> cutovers = prepare_swaps(swaps, "ready", attempt, make_ready);
-      lock_for_swaps(cutovers, attempt);
-      for (const Cutover &cutover : cutovers) drain_rest(cutover, attempt);
-      attempt.require_time("swap the tables");
-      exchange(cutovers);
-      for (const Cutover &cutover : cutovers) settle(cutover, attempt);
-    });
+    auto const drain = [&] {
+      for (const Swap &swap : swaps) drain_backlog(swap.job, true);
+    };
+    Tries const tries = with_tries(
+        limits_of(jobs), "publish " + names(jobs),
+        [&](Try &attempt) {
+          std::vector<Cutover> cutovers = prepare_swaps(swaps, "ready", attempt, make_ready);
+          lock_for_swaps(cutovers, attempt);
+          for (const Cutover &cutover : cutovers) drain_rest(cutover, attempt);
+          attempt.require_time("swap the tables");
+          exchange_tables(cutovers, attempt);
+          for (const Cutover &cutover : cutovers) settle(cutover, attempt);
+        },
+        drain);
     pg::set_local("synchronous_commit", "local");
     return tell(jobs, tries);
   } catch (const Overtaken &overtaken) {

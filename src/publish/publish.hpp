@@ -28,7 +28,10 @@ void run_after_step(const Job &job, const Step &step);
 // The stage that a job is at which is published, or was rolled back, and still has such steps to run.
 std::optional<int> open_after_stage(const Job &job);
 
-// Ends the retention of archives whose time has come; for the coordinator and backfill_maintain().
-int end_retention();
+// Ends the retention of archives whose time has come (jobs_past_retention): of one, for the coordinator, which commits
+// between them; or in the transaction of backfill_maintain(), where the locks on the tables of the first are held until
+// all are done: so of as many as can be done at once.
+bool end_retention(int job);
+int end_retentions();
 
 }  // namespace backfill

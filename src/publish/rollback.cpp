@@ -85,24 +85,27 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
 
   Swap const swap = rolling_back(job);
   std::string story;
-  Tries const tries = with_tries(limits_of({job}), "roll back " + job.name, [&](Try &attempt) {
-    std::vector<Cutover> cutovers = prepare_swaps({swap}, "published", attempt, require_unchanged);
-    // Before anybody waits: it reads the whole log.
-    require_placeable(job, discard);
-    std::vector<Unplaced> given_up = require_placed(job, shape, discard);
-    Carried carried = count_carried(job, shape);
-    lock_for_swaps(cutovers, attempt);
-    DrainResult const rest = drain_rest(cutovers.front(), attempt);
-    if (rest.unplaced > 0) given_up = require_placed(job, shape, discard);
-    if (rest.keys > 0 && carried.rows() < worth_counting_again) carried = count_carried(job, shape);
-    attempt.require_time("swap the tables");
-    exchange(cutovers);
-    drop_discarded(swap);
-    turn_capture_back(swap);
-    story = sum_up(carried, given_up);
-    record_rolled_back(job, describe(attempt.so_far()) + "; " + story);
-    drop_twins(job, set_after_steps(job.id, cutovers.front().after));
-  });
+  Tries const tries = with_tries(
+      limits_of({job}), "roll back " + job.name,
+      [&](Try &attempt) {
+        std::vector<Cutover> cutovers = prepare_swaps({swap}, "published", attempt, require_unchanged);
+        // Before anybody waits: it reads the whole log.
+        require_placeable(job, discard);
+        std::vector<Unplaced> given_up = require_placed(job, shape, discard);
+        Carried carried = count_carried(job, shape);
+        lock_for_swaps(cutovers, attempt);
+        DrainResult const rest = drain_rest(cutovers.front(), attempt);
+        if (rest.unplaced > 0) given_up = require_placed(job, shape, discard);
+        if (rest.keys > 0 && carried.rows() < worth_counting_again) carried = count_carried(job, shape);
+        attempt.require_time("swap the tables");
+        exchange_tables(cutovers, attempt);
+        drop_discarded(swap);
+        turn_capture_back(swap);
+        story = sum_up(carried, given_up);
+        record_rolled_back(job, describe(attempt.so_far()) + "; " + story);
+        drop_twins(job, set_after_steps(job.id, cutovers.front().after));
+      },
+      [&] { drain_backlog(job, false); });
   pg::set_local("synchronous_commit", "local");
   return "rolled back " + job.name + " " + describe(tries) + "; " + story + "; the rejected version is " +
          display_name(job.target_schema, job.shadow_name);

@@ -289,7 +289,7 @@ std::string maintain() {
     launch(*job);
     restarted++;
   }
-  int const ended = end_retention();
+  int const ended = end_retentions();
   return std::to_string(restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped";
 }
 

@@ -189,7 +189,8 @@ void Coordinator::tend_after(const Job &job) {
 
 void Coordinator::tend_published(const Job &job) {
   tend_after(job);
-  pg::transaction([] { end_retention(); });
+  for (int const id : pg::transaction([] { return jobs_past_retention(); }))
+    pg::transaction([&] { end_retention(id); });
   tend_archive(job);
 }
 

@@ -21,8 +21,10 @@
 #include "pg/vacuum.hpp"
 #include "pg/worker.hpp"
 #include "plan/plan.hpp"
+#include "publish/attempt.hpp"
 #include "publish/publish.hpp"
 #include "publish/refresh.hpp"
+#include "publish/swap.hpp"
 #include "run/chunk.hpp"
 
 namespace backfill {
@@ -133,27 +135,38 @@ bool pre_check(const Job &job, const Step &step) {
               "Nothing was written. Put it right, then run the backfill again.");
 }
 
-// Capture: CREATE TRIGGER queues behind long writers and everybody else behind it, so it waits only briefly, lets
-// traffic through, and tries again.
+// Capture: CREATE TRIGGER queues behind long writers and everybody else behind it, so it is done in the tries of
+// publish/attempt.hpp, each of them a transaction of its own.
+void install_capture_in_one_try(const Job &job) {
+  Limits limits = limits_of({job});
+  limits.give_up_after = 0;
+  with_tries(limits, "begin to capture the changes of " + job.target_name, [&](Try &attempt) {
+    if (!relation_exists(job.live))
+      throw Error(sqlstate::undefined_table, "table \"" + job.target_name + "\" does not exist any more", {},
+                  "Cancel the backfill.");
+    if (job.capture_log == 0) create_log(job);
+    attempt.lock_all({{job.live, pg::LockMode::share_row_exclusive}});
+    install_capture(*load_job(job.id));
+  });
+}
+
 bool install_capture_patiently(const Job &job, const Step &step) {
   long pause = 50;
   for (;;) {
+    std::string why;
     try {
       pg::transaction([&] {
-        pg::as_extension([&] {
-          pg::set_local("lock_timeout", std::to_string(job.spec.publish.lock_timeout) + "ms");
-          if (job.capture_log == 0) create_log(job);
-          install_capture(*load_job(job.id));
-        });
+        install_capture_in_one_try(job);
         finish_step(step);
       });
       pg::transaction([&] { set_waiting(job.id, std::nullopt); });
       return true;
     } catch (const Error &failure) {
       if (failure.sqlstate != sqlstate::lock_not_available) throw;
+      why = failure.detail;
     }
     bool const stop = pg::transaction([&] {
-      set_waiting(job.id, "a lock on " + job.target_name + ": a transaction that writes to it is still open");
+      set_waiting(job.id, "a lock on " + job.target_name + ". " + why);
       if (may_go_on(job.id)) return false;
       give_back_step(step);
       return true;
