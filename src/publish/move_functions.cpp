@@ -23,7 +23,7 @@ void hold_functions(const Swap &swap) {
     pg::execute("SELECT FROM pg_proc WHERE oid = ANY ($1) ORDER BY oid FOR UPDATE NOWAIT", {oid_array(functions)});
   } catch (const Error &failure) {
     if (failure.sqlstate != sqlstate::lock_not_available) throw;
-    throw Busy(0, "a function that reads the table is being changed");
+    throw Busy("a function that reads the table is being changed");
   }
 }
 
