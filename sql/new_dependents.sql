@@ -73,6 +73,7 @@ ROLLBACK;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT backfill_publish('late');
 ROLLBACK;
+SET client_min_messages = warning;
 
 SELECT left(backfill_publish('late'), 14);
 SELECT min(v) FROM "Late ""view";
@@ -86,5 +87,4 @@ SELECT left(backfill_publish('late'), 14);
 SELECT min(v) FROM later;
 SELECT left(backfill_finish('late'), 13);
 SELECT detail FROM backfill.events WHERE name = 'late' AND event = 'dependents changed' ORDER BY at;
-SET client_min_messages = warning;
 DROP SCHEMA late CASCADE;

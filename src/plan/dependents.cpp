@@ -246,8 +246,13 @@ std::vector<Dependent> inventory(Oid live) {
                             row.oid("classid"), row.oid("objid")});
     judge_labels(dependents);
     std::sort(dependents.begin(), dependents.end(), [](const Dependent &a, const Dependent &b) {
-      return std::tie(a.fate, a.kind, a.object) < std::tie(b.fate, b.kind, b.object);
+      return std::tie(a.fate, a.kind, a.object, a.detail) < std::tie(b.fate, b.kind, b.object, b.detail);
     });
+    // An inheriting table is bound to it in two catalogs.
+    auto const same = [](const Dependent &a, const Dependent &b) {
+      return std::tie(a.fate, a.kind, a.classid, a.objid) == std::tie(b.fate, b.kind, b.classid, b.objid);
+    };
+    dependents.erase(std::unique(dependents.begin(), dependents.end(), same), dependents.end());
     return dependents;
   });
 }
