@@ -180,7 +180,7 @@ say_to($reader, 'COMMIT');
 
 # -- a prepared transaction
 
-say_to($reader, q{BEGIN; UPDATE t SET v = v WHERE id = 1; PREPARE TRANSACTION 'it is "prepared"'});
+say_to($reader, q{BEGIN; INSERT INTO t VALUES (20000); PREPARE TRANSACTION 'it is "prepared"'});
 with_probe('a prepared transaction', sub {
   like(try_to(q{SELECT backfill_publish('t')}),
     qr/ERROR:  55006:.*In the way: prepared transaction "it is "prepared"" \(prepared \d+ s ago, holds ROW EXCLUSIVE on public\.t\)/s,
@@ -238,13 +238,16 @@ sub grow_old
 # It holds what ALTER TABLE needs, and begins again when it is ended.
 sub let_it_finish
 {
-  my $settled = q{SELECT 'autovacuum_vacuum_cost_delay=0' = ANY (reloptions) FROM pg_class WHERE oid = 't'::regclass};
-  while (value($node, $settled) eq 'f')
+  foreach my $table (split /\n/, value($node, q{SELECT oid::regclass FROM pg_class WHERE relname ~ '^t(_backfill_\d+)?$' AND relkind = 'r'}))
   {
-    value($node, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_progress_vacuum WHERE relid = 't'::regclass});
-    try_to(q{SET lock_timeout = '2s'; ALTER TABLE t SET (autovacuum_vacuum_cost_delay = 0)});
+    my $settled = "SELECT 'autovacuum_vacuum_cost_delay=0' = ANY (reloptions) FROM pg_class WHERE oid = '$table'::regclass";
+    while (value($node, $settled) ne 't')
+    {
+      value($node, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_progress_vacuum WHERE relid = '$table'::regclass");
+      try_to("SET lock_timeout = '2s'; ALTER TABLE $table SET (autovacuum_vacuum_cost_delay = 0)");
+    }
+    $node->poll_query_until('postgres', "SELECT age(relfrozenxid) < 100000 FROM pg_class WHERE oid = '$table'::regclass");
   }
-  $node->poll_query_until('postgres', q{SELECT age(relfrozenxid) < 100000 FROM pg_class WHERE oid = 't'::regclass});
   return;
 }
 
@@ -262,7 +265,7 @@ wait_state($node, 't', 'ready', 'when it is done the job goes on');
 
 grow_old();
 with_probe('the same at publish', sub {
-  my $holder = qr/process \d+ \(autovacuum to prevent wraparound, which does not give way, \w[^()]*, running for \d+ s, holds SHARE UPDATE EXCLUSIVE on public\.t\)/;
+  my $holder = qr/process \d+ \(autovacuum to prevent wraparound, which does not give way, \w[^()]*, running for \d+ s, holds SHARE UPDATE EXCLUSIVE on public\.t\w*\)/;
   like(try_to(q{SELECT backfill_publish('t')}), qr/ERROR:  55P03:.*In the way: $holder/s, 'the publish names it with its progress');
   like(try_to(q{SELECT backfill_cancel('t')}), qr/ERROR:  55P03:.*In the way: $holder/s, 'so does cancel');
   let_it_finish();
