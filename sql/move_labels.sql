@@ -43,7 +43,7 @@ END $$;
 SELECT count(*) > 0 AS planned FROM backfill_plan($$
   {name: label, scope: {table: t}, transform: {add_columns: {tier: text}, set: {note: "'x' || id", tier: "'gold'"}},
    strategy: {chunk_by: blocks}, publish: {give_up_after: 20s}}$$);
-SELECT fate, object, detail FROM backfill.dependents WHERE name = 'label' AND kind = 'security label' ORDER BY object COLLATE "C";
+SELECT fate, object, detail FROM backfill.dependents WHERE name = 'label' AND kind = 'security label' ORDER BY object COLLATE "C", detail COLLATE "C";
 SELECT count(*) FROM backfill_run('label');
 SET client_min_messages = error;
 CALL backfill_wait('label', '60 s');
@@ -67,10 +67,22 @@ SELECT * FROM changed;
 SELECT left(backfill_finish('label'), 14);
 SELECT * FROM changed;
 
--- In a session that does not know the provider.
+-- In a session that does not know the provider: no plan, and no publish; a way back where all labels are there already.
+SELECT count(*) > 0 AS planned FROM backfill_plan('{name: label, scope: {table: t}, transform: {set: {note: id}}, strategy: {chunk_by: blocks}}');
+SELECT count(*) FROM backfill_run('label');
+CALL backfill_wait('label', '60 s');
+SELECT left(backfill_publish('label'), 15), left(backfill_rollback('label'), 17);
 \c -
 SET client_min_messages = error;
 SET search_path = "Läbel ""it""", public;
+SELECT left(backfill_publish('label'), 15), left(backfill_rollback('label'), 17);
+SELECT label_provider('two');
+SECURITY LABEL FOR two ON COLUMN t.id IS 'another';
+\c -
+SET client_min_messages = error;
+SET search_path = "Läbel ""it""", public;
+SELECT told($$SELECT backfill_publish('label')$$);
+SELECT left(backfill_cancel('label'), 15);
 SELECT told($$SELECT backfill_plan('{name: label, scope: {table: t}, transform: {set: {note: id}}, strategy: {chunk_by: blocks}}')$$);
 
 RESET search_path;

@@ -15,9 +15,8 @@
 #include <tuple>
 
 #include "catalog/job.hpp"
-#include "core/sql_text.hpp"
+#include "pg/label.hpp"
 #include "pg/role.hpp"
-#include "pg/transaction.hpp"
 #include "plan/plan.hpp"
 
 namespace backfill {
@@ -185,35 +184,6 @@ SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized v
  WHERE w.through IS NOT NULL AND NOT EXISTS (SELECT FROM views direct WHERE direct.oid = w.oid AND direct.through IS NULL)
  GROUP BY w.oid, c.relkind, c.relispopulated, n.nspname, c.relname)";
 
-constexpr char label_of_absent_provider[] = "security label whose provider is not loaded";
-
-// SECURITY LABEL looks for the provider first, and then for the object, which does not exist.
-bool provider_loaded(const std::string &provider) {
-  try {
-    pg::subtransaction([&] {
-      pg::execute("SECURITY LABEL FOR " + quote_ident(provider) + " ON TABLE pg_catalog.\"no such table\" IS NULL");
-    });
-  } catch (const Error &failure) {
-    if (failure.sqlstate == sqlstate::undefined_table) return true;
-    if (failure.sqlstate != sqlstate::invalid_parameter_value) throw;
-  }
-  return false;
-}
-
-// A label is given through its provider, in the session that publishes.
-void judge_labels(std::vector<Dependent> &dependents) {
-  for (Dependent &dependent : dependents) {
-    if (dependent.kind != "security label") continue;
-    for (const pg::Row &row :
-         pg::execute("SELECT DISTINCT provider FROM pg_seclabel WHERE classoid = $1 AND objoid = $2",
-                     {pg::Param::oid(dependent.classid), pg::Param::oid(dependent.objid)})) {
-      if (provider_loaded(row.text("provider"))) continue;
-      dependent.kind = label_of_absent_provider;
-      dependent.fate = "blocks";
-    }
-  }
-}
-
 // What to do about a blocker, by its kind.
 std::string remedy(const std::vector<Dependent> &blockers) {
   std::set<std::string> kinds;
@@ -229,8 +199,6 @@ std::string remedy(const std::vector<Dependent> &blockers) {
   if (kinds.size() == 1 && *kinds.begin() == "trigger of another table")
     return "It is a constraint trigger that names the table after FROM.  Drop it for the time of the backfill, or "
            "create it without FROM.";
-  if (kinds.size() == 1 && *kinds.begin() == label_of_absent_provider)
-    return "Load the provider in this session: see LOAD and session_preload_libraries.";
   return "Drop them for the time of the backfill and create them anew after the publish, or recompute the table "
          "another way.";
 }
@@ -244,7 +212,6 @@ std::vector<Dependent> inventory(Oid live) {
     for (const pg::Row &row : found)
       dependents.push_back({row.text("object"), row.text("kind"), row.text("fate"), row.text("detail"),
                             row.oid("classid"), row.oid("objid")});
-    judge_labels(dependents);
     std::sort(dependents.begin(), dependents.end(), [](const Dependent &a, const Dependent &b) {
       return std::tie(a.fate, a.kind, a.object, a.detail) < std::tie(b.fate, b.kind, b.object, b.detail);
     });
@@ -269,6 +236,18 @@ void require_movable(const std::string &table, const std::vector<Dependent> &dep
               "table \"" + table + "\" has " + std::to_string(blockers.size()) +
                   (blockers.size() == 1 ? " dependent that cannot be moved" : " dependents that cannot be moved"),
               detail, remedy(blockers));
+}
+
+void require_label_providers(const std::vector<Dependent> &dependents) {
+  pg::as_extension([&] {
+    for (const Dependent &dependent : dependents) {
+      if (dependent.kind != "security label") continue;
+      for (const pg::Row &row :
+           pg::execute("SELECT DISTINCT provider FROM pg_seclabel WHERE classoid = $1 AND objoid = $2",
+                       {pg::Param::oid(dependent.classid), pg::Param::oid(dependent.objid)}))
+        pg::require_label_provider(row.text("provider"), dependent.object);
+    }
+  });
 }
 
 void store_dependents(int job, const std::vector<Dependent> &dependents) {

@@ -25,6 +25,9 @@ std::vector<Dependent> inventory(Oid live);
 // 2BP01 naming every object that blocks; nothing where none does.
 void require_movable(const std::string &table, const std::vector<Dependent> &dependents);
 
+// 55000 where a provider of one of the security labels is not loaded: they are given through it.
+void require_label_providers(const std::vector<Dependent> &dependents);
+
 // The rows of backfill.dependent.
 void store_dependents(int job, const std::vector<Dependent> &dependents);
 

@@ -259,6 +259,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
 
   std::vector<Dependent> const dependents = inventory(target.oid);
   require_movable(target.label(), dependents);
+  require_label_providers(dependents);
 
   Estimate const estimate = estimate_work(target, spec);
   Job job = make_job(spec, target, scope, chunks);

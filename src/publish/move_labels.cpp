@@ -3,6 +3,7 @@
 // They are given through their provider (SECURITY LABEL), not written past it: it may have a say, or keep books.  Only
 // what differs is said, so on the way back mostly nothing.
 #include "core/sql_text.hpp"
+#include "pg/label.hpp"
 #include "publish/movers.hpp"
 
 namespace backfill {
@@ -50,9 +51,11 @@ std::vector<std::string> move_labels(const Swap &swap) {
     twins.push_back(std::to_string(twin));
   }
   for (const pg::Row &row :
-       pg::execute(differences_sql, {pg::Param::oid(swap.out), pg::Param::oid(swap.in), sequences, twins}))
+       pg::execute(differences_sql, {pg::Param::oid(swap.out), pg::Param::oid(swap.in), sequences, twins})) {
+    pg::require_label_provider(row.text("provider"), display_name(swap.schema, swap.name));
     sql.push_back("SECURITY LABEL FOR " + quote_ident(row.text("provider")) + " ON " + object_of(swap, row) + " IS " +
                   (row.null("label") ? std::string("NULL") : quote_literal(row.text("label"))));
+  }
   return sql;
 }
 

@@ -42,12 +42,24 @@ std::vector<LockRequest> locks_for(const Swap &swap, const std::string &catalog,
   return locks;
 }
 
-// What another table is called after the swaps of this call; "" when it is one that enters service.
-std::string name_afterwards(const Swap &swap, Oid relation) {
+// The job that swaps this table in the same call, if another one does.
+std::optional<Job> swapped_too(const Swap &swap, Oid relation) {
   auto const active = active_job_on(relation);
   std::optional<Job> const job = active ? load_job(active->id) : std::nullopt;
-  if (!job || !swap.leaves(job->live) || job->live == swap.out) return relation_sql(relation);
-  return relation == job->live ? qualified(job->target_schema, job->archive_name) : std::string();
+  return job && swap.leaves(job->live) && job->live != swap.out ? job : std::nullopt;
+}
+
+// The text calls the policy's own table by the name it had, which now is another's: it bears it for that statement.
+void alter_on_archive(const Job &job, const std::string &statement, std::vector<std::string> &sql) {
+  auto const rename = [&](const std::string &from, const std::string &to) {
+    sql.push_back("ALTER TABLE " + qualified(job.target_schema, from) + " RENAME TO " + quote_ident(to));
+  };
+  std::string const aside = "backfill_" + std::to_string(job.id);
+  rename(job.target_name, aside);
+  rename(job.archive_name, job.target_name);
+  sql.push_back(statement);
+  rename(job.target_name, job.archive_name);
+  rename(aside, job.target_name);
 }
 
 }  // namespace
@@ -59,12 +71,16 @@ std::vector<LockRequest> policy_locks_of_others(const Swap &swap) {
 std::vector<std::string> move_policies_of_others(const Swap &swap) {
   std::vector<std::string> sql;
   for (const pg::Row &policy : policies_on_others(swap)) {
-    std::string const table = name_afterwards(swap, policy.oid("relation"));
-    if (table.empty()) continue;
-    std::string statement = "ALTER POLICY " + quote_ident(policy.text("name")) + " ON " + table;
+    Oid const table = policy.oid("relation");
+    std::optional<Job> const job = swapped_too(swap, table);
+    if (job && table != job->live) continue;
+    std::string statement = "ALTER POLICY " + quote_ident(policy.text("name")) + " ON " + relation_sql(table);
     if (!policy.null("visible")) statement += " USING (" + policy.text("visible") + ")";
     if (!policy.null("writable")) statement += " WITH CHECK (" + policy.text("writable") + ")";
-    sql.push_back(statement);
+    if (job)
+      alter_on_archive(*job, statement, sql);
+    else
+      sql.push_back(statement);
   }
   return sql;
 }

@@ -4,7 +4,7 @@
 // all of them there.  Nobody sees the new version without its policies: it has no privileges before the swap, and what
 // the swap does becomes visible at once.
 #include "core/sql_text.hpp"
-#include "publish/definition.hpp"
+#include "publish/mentions.hpp"
 #include "publish/movers.hpp"
 
 namespace backfill {
@@ -59,15 +59,12 @@ void set_flags(const Swap &swap, std::vector<std::string> &sql) {
 
 }  // namespace
 
-// What the conditions read, as their parsing locks it.
 std::vector<LockRequest> policy_locks(const Swap &swap) {
-  return mentioned_relations(swap, "pg_policy", oids_of(policies_of(swap.out)), pg::LockMode::access_share);
+  return parse_locks(swap, "pg_policy", oids_of(policies_of(swap.out)));
 }
 
 std::vector<std::string> move_policies(const Swap &swap) {
   pg::Result const policies = policies_of(swap.out);
-  require_columns(swap, "pg_policy", oids_of(policies));
-
   std::vector<std::string> sql;
   for (const pg::Row &policy : policies_of(swap.in))
     sql.push_back("DROP POLICY " + quote_ident(policy.text("polname")) + " ON " + swap.target_sql());

@@ -3,7 +3,7 @@
 // As with triggers, only the table in service has any: a rule that says INSTEAD would divert the drain of the archive.
 // While they are in service they concern nobody but users, since backfill reads that table and writes only to others.
 #include "core/sql_text.hpp"
-#include "publish/definition.hpp"
+#include "publish/mentions.hpp"
 #include "publish/movers.hpp"
 
 namespace backfill {
@@ -38,15 +38,12 @@ void create(const Swap &swap, const pg::Row &rule, std::vector<std::string> &sql
 
 }  // namespace
 
-// CREATE RULE locks what the actions read and write as the actions would.  Which is which is not recorded: the stronger.
 std::vector<LockRequest> rule_locks(const Swap &swap) {
-  return mentioned_relations(swap, "pg_rewrite", oids_of(rules_of(swap.out)), pg::LockMode::row_exclusive);
+  return parse_locks(swap, "pg_rewrite", oids_of(rules_of(swap.out)));
 }
 
 std::vector<std::string> move_rules(const Swap &swap) {
   pg::Result const rules = rules_of(swap.out);
-  require_columns(swap, "pg_rewrite", oids_of(rules));
-
   std::vector<std::string> sql;
   for (const pg::Row &rule : rules_of(swap.in)) sql.push_back(drop(rule, swap.target_sql()));
   for (const pg::Row &rule : rules) sql.push_back(drop(rule, swap.retired_sql()));

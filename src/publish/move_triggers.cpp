@@ -8,7 +8,6 @@
 // the trigger.  Where somebody had renamed one of the two, the trigger is made under the constraint's name, and gets
 // its own when all are there: another trigger may bear the name meanwhile.
 #include "core/sql_text.hpp"
-#include "publish/definition.hpp"
 #include "publish/movers.hpp"
 
 namespace backfill {
@@ -81,10 +80,6 @@ std::vector<LockRequest> trigger_locks(const Swap &swap) {
 
 std::vector<std::string> move_triggers(const Swap &swap) {
   pg::Result const triggers = triggers_of(swap.out);
-  std::vector<Oid> oids;
-  for (const pg::Row &trigger : triggers) oids.push_back(trigger.oid("oid"));
-  require_columns(swap, "pg_trigger", oids);
-
   std::vector<std::string> sql;
   for (const pg::Row &trigger : triggers_of(swap.in)) sql.push_back(drop(trigger, swap.target_sql()));
   for (const pg::Row &trigger : triggers) sql.push_back(drop(trigger, swap.retired_sql()));

@@ -1,5 +1,7 @@
 #include "publish/movers.hpp"
 
+#include "core/sql_text.hpp"
+
 namespace backfill {
 
 const std::vector<Mover> &movers() {
@@ -61,6 +63,10 @@ Step after_step(const Swap &swap, int stage, const char *kind, const std::string
   step.title = title;
   step.params = params;
   return step;
+}
+
+void append_comment(std::vector<std::string> &sql, const std::string &what, const std::optional<std::string> &comment) {
+  if (comment) sql.push_back("COMMENT ON " + what + " IS " + quote_literal(*comment));
 }
 
 }  // namespace backfill

@@ -8,6 +8,7 @@
 // A new kind is one function of each sort and a line in the table of movers.cpp.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,6 +43,9 @@ void hold_dependents(const Swap &swap);
 
 // A step of phase `after`; params: a JSON object.
 Step after_step(const Swap &swap, int stage, const char *kind, const std::string &title, const std::string &params);
+
+// For an object made anew: COMMENT ON <what> IS <comment>, where there is one.
+void append_comment(std::vector<std::string> &sql, const std::string &what, const std::optional<std::string> &comment);
 
 // The single movers; each in a file of its own.
 std::vector<std::string> move_indexes(const Swap &swap);
