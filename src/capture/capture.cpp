@@ -7,6 +7,7 @@
 #include "capture/log.hpp"
 #include "core/error.hpp"
 #include "core/sql_text.hpp"
+#include "pg/replica_identity.hpp"
 #include "pg/role.hpp"
 
 namespace backfill {
@@ -117,6 +118,7 @@ Oid create(const std::string &name, const std::string &columns, const std::strin
                 " autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0)");
     pg::execute("COMMENT ON TABLE " + name + " IS " + quote_literal(comment));
     pg::execute("REVOKE ALL ON " + name + " FROM PUBLIC");
+    pg::identify_rows(log_oid(name));
     return log_oid(name);
   });
 }

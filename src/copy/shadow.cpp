@@ -16,6 +16,7 @@
 #include "core/sql_text.hpp"
 #include "pg/acl.hpp"
 #include "pg/clone_index.hpp"
+#include "pg/replica_identity.hpp"
 #include "pg/role.hpp"
 #include "pg/type_name.hpp"
 
@@ -235,16 +236,18 @@ void add_unvalidated_checks(const Job &job, const std::string &shadow) {
 
 void copy_identity_and_cluster_marks(const Job &job, const std::string &shadow) {
   const pg::Result found = pg::execute(R"(
-    SELECT c.relreplident,
+    SELECT c.relreplident, s.relreplident AS found,
            (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid) AS identity_index,
            (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = c.oid AND i.indisclustered AND i.indisvalid) AS cluster_index
-    FROM pg_class c WHERE c.oid = $1)",
-                                       {Param::oid(job.live)});
+    FROM pg_class c, pg_class s WHERE c.oid = $1 AND s.oid = $2)",
+                                       {Param::oid(job.live), Param::oid(job.shadow)});
   const pg::Row row = found.only();
   const std::string identity = row.text("relreplident");
   const auto twin = [&](const char *column) { return quote_ident(shadow_index_name(job, row.text(column))); };
+  if (identity == "d" && row.text("found") != identity)
+    pg::execute("ALTER TABLE " + shadow + " REPLICA IDENTITY DEFAULT");
   if (identity == "f") pg::execute("ALTER TABLE " + shadow + " REPLICA IDENTITY FULL");
   if (identity == "n") pg::execute("ALTER TABLE " + shadow + " REPLICA IDENTITY NOTHING");
   if (identity == "i" && !row.null("identity_index"))
@@ -276,6 +279,7 @@ Oid create_shadow(const Job &job) {
     drop_unvalidated_checks(job, shadow);
     pg::execute("ALTER TABLE " + shadow + " OWNER TO " + quote_ident(pg::role_name(job.owner)));
     pg::clear_privileges(oid);
+    pg::identify_rows(oid);
     update_job(job.id, {{"shadow", Param::oid(oid)}});
     return oid;
   });

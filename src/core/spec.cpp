@@ -336,6 +336,9 @@ void Interpreter::read_publish() {
                         "Raise max_lock or lower lock_timeout.");
   read_duration(section, "give_up_after", publish.give_up_after);
   read_word(section, "old_snapshots", {"wait", "refuse"}, publish.old_snapshots);
+  std::string published_shadow = "refuse";
+  read_word(section, "published_shadow", {"refuse", "allow"}, published_shadow);
+  publish.published_shadow = published_shadow == "allow";
 }
 
 // Keys of the design whose absence could do harm unseen: an unthrottled load, a stale source, a stale dependent.

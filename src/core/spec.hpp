@@ -71,6 +71,7 @@ struct Publish {
   Milliseconds max_lock = 500;  // never less than lock_timeout
   Milliseconds give_up_after = 10 * 60 * 1000;
   std::string old_snapshots = "wait";  // wait | refuse
+  bool published_shadow = false;       // may subscribers get the new version while it is built? (refuse | allow)
 };
 
 struct Spec {

@@ -29,7 +29,7 @@ const std::vector<Section> &sections() {
       {"throttle",
        {"rows_per_second", "wal_per_second", "replica_lag", "active_sessions", "slot_retained", "free_disk",
         "windows"}},
-      {"publish", {"auto", "lock_timeout", "max_lock", "give_up_after", "old_snapshots"}},
+      {"publish", {"auto", "lock_timeout", "max_lock", "give_up_after", "old_snapshots", "published_shadow"}},
       {"downstream", {"name", "refresh", "depends_on", "cron_job"}},
       {"monitoring", {"progress_webhook", "update_frequency"}},
       {"execution", {"pre_checks", "chunks", "post_checks"}},

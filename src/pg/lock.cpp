@@ -4,8 +4,10 @@
 
 extern "C" {
 #include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "utils/inval.h"
 #include "utils/syscache.h"
 }
 
@@ -68,6 +70,17 @@ bool try_lock_relation(Oid relation, LockMode mode) {
   return call([&] {
     if (!ConditionalLockRelationOid(relation, static_cast<LOCKMODE>(mode))) return false;
     return relation_exists(relation);
+  });
+}
+
+bool try_lock_object(const std::string &catalog, Oid object) {
+  return call([&] {
+    ::Oid const relation = get_relname_relid(catalog.c_str(), PG_CATALOG_NAMESPACE);
+    LOCKTAG tag;
+    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, relation, object, 0);
+    if (LockAcquire(&tag, AccessExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL) return false;
+    AcceptInvalidationMessages();
+    return true;
   });
 }
 

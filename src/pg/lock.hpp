@@ -41,6 +41,10 @@ int job_lock_holder(int job, JobLock purpose);
 bool lock_relation(Oid relation, LockMode mode);
 bool try_lock_relation(Oid relation, LockMode mode);
 
+// Locks an object of the catalog (of pg_publication ...), as ALTER and DROP do, until the end of the transaction; does
+// not wait.  False when somebody has it.
+bool try_lock_object(const std::string &catalog, Oid object);
+
 // Waits for a transaction to end.
 void wait_for_transaction(std::uint32_t xid);
 

@@ -18,15 +18,18 @@
 #include "pg/label.hpp"
 #include "pg/role.hpp"
 #include "plan/plan.hpp"
+#include "plan/remedies.hpp"
 
 namespace backfill {
 
 namespace {
 
-// $1: the table.  One row an object: class, oid, identity, kind, fate, detail.
+// $1: the table; $2: may its shadow be published?  One row an object: class, oid, identity, kind, fate, detail.
 constexpr char inventory_sql[] = R"(
 WITH RECURSIVE
-  live AS (SELECT c.oid, c.relnamespace, c.reltype, t.typarray, c.relrowsecurity, c.relforcerowsecurity, c.reltoastrelid
+  live AS (SELECT c.oid, c.relnamespace, c.reltype, t.typarray, c.relrowsecurity, c.relforcerowsecurity, c.reltoastrelid,
+                  c.relreplident = 'f' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid
+                    AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END) AS identified
              FROM pg_class c JOIN pg_type t ON t.oid = c.reltype WHERE c.oid = $1),
   ours AS (SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
              AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
@@ -99,22 +102,24 @@ WITH RECURSIVE
           SELECT CASE WHEN a.adrelid = live.oid THEN '-' ELSE 'default of another table|blocks' END FROM pg_attrdef a WHERE a.oid = b.objid)
         WHEN 'pg_type'::regclass THEN (
           SELECT CASE WHEN t.oid IN (live.reltype, live.typarray) THEN '-' WHEN t.typtype = 'd' THEN 'domain over the row type|blocks'
-                      ELSE 'type|blocks' END FROM pg_type t WHERE t.oid = b.objid)
+                      ELSE 'type over the row type|blocks' END FROM pg_type t WHERE t.oid = b.objid)
         WHEN 'pg_proc'::regclass THEN
           (SELECT CASE WHEN p.prokind = 'a' OR ARRAY[live.reltype, live.typarray]
                               && (p.prorettype || p.proargtypes::oid[] || coalesce(p.proallargtypes, '{}'))
                        THEN 'function of the row type|blocks' ELSE 'function that mentions it|rebuilt' END
              FROM pg_proc p WHERE p.oid = b.objid)
         WHEN 'pg_statistic_ext'::regclass THEN 'statistics|moved'
-        WHEN 'pg_publication_rel'::regclass THEN 'publication|blocks'
-        ELSE 'unknown object|blocks' END AS verdict
+        WHEN 'pg_publication_rel'::regclass THEN 'publication|moved'
+        ELSE CASE WHEN b.by = 'row type' THEN (pg_identify_object(b.classid, b.objid, 0)).type || ' of the row type|blocks'
+                  ELSE 'unknown object|blocks' END END AS verdict
     FROM bound b, live),
   beside AS (
-    SELECT 'pg_publication'::regclass::oid AS classid, p.oid AS objid, 'publication of all tables|blocks' AS verdict
-      FROM pg_publication p WHERE p.puballtables
-    UNION ALL
-    SELECT 'pg_publication'::regclass::oid, n.pnpubid, 'publication of the schema|blocks'
-      FROM pg_publication_namespace n, live WHERE n.pnnspid = live.relnamespace
+    SELECT 'pg_publication'::regclass::oid AS classid, p.oid AS objid,
+           CASE WHEN p.puballtables THEN 'publication of all tables' ELSE 'publication of the schema' END ||
+           CASE WHEN NOT $2 THEN '|blocks' WHEN (p.pubupdate OR p.pubdelete) AND NOT live.identified THEN ' without replica identity|blocks'
+                ELSE '|moved' END AS verdict
+      FROM pg_publication p, live
+     WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_namespace n WHERE n.pnpubid = p.oid AND n.pnnspid = live.relnamespace)
     UNION ALL
     SELECT 'pg_subscription'::regclass::oid, s.srsubid, 'subscription|blocks' FROM pg_subscription_rel s, live WHERE s.srrelid = live.oid
     UNION ALL
@@ -155,6 +160,9 @@ SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.v
              FROM pg_constraint k, pg_class t
             WHERE v.verdict = 'foreign key of another table|rebuilt' AND k.oid = v.objid AND t.oid = $1
               AND NOT backfill.may_read(t.relowner, k.conrelid))
+         WHEN 'publication' THEN 'recomputed rows are not sent to subscribers, only later writes: copy the table there anew'
+         WHEN 'publication of all tables' THEN 'while it is built the new version is sent as a table of its own, and so are changes of the logs'
+         WHEN 'publication of the schema' THEN 'while it is built the new version is sent as a table of its own'
          WHEN 'trigger' THEN (SELECT CASE t.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END
                                 FROM pg_trigger t WHERE t.oid = v.objid)
          WHEN 'rule' THEN (SELECT CASE r.ev_enabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END
@@ -184,30 +192,11 @@ SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized v
  WHERE w.through IS NOT NULL AND NOT EXISTS (SELECT FROM views direct WHERE direct.oid = w.oid AND direct.through IS NULL)
  GROUP BY w.oid, c.relkind, c.relispopulated, n.nspname, c.relname)";
 
-// What to do about a blocker, by its kind.
-std::string remedy(const std::vector<Dependent> &blockers) {
-  std::set<std::string> kinds;
-  for (const Dependent &blocker : blockers) kinds.insert(blocker.kind);
-  if (kinds.size() == 1 && kinds.begin()->starts_with("publication"))
-    return "Take the table out of the publication for the time of the backfill, and add it again after the publish.";
-  if (kinds.size() == 1 && *kinds.begin() == "foreign key of a partitioned table")
-    return "The server has no NOT VALID foreign keys on partitioned tables, so it cannot be pointed at the new version "
-           "without "
-           "reading all its rows under lock.  Drop it for the time of the backfill and add it again after the publish.";
-  if (kinds.size() == 1 && *kinds.begin() == "foreign key with disabled triggers")
-    return "Enable its triggers with ALTER TABLE … ENABLE TRIGGER ALL on the tables at both of its ends, or drop it.";
-  if (kinds.size() == 1 && *kinds.begin() == "trigger of another table")
-    return "It is a constraint trigger that names the table after FROM.  Drop it for the time of the backfill, or "
-           "create it without FROM.";
-  return "Drop them for the time of the backfill and create them anew after the publish, or recompute the table "
-         "another way.";
-}
-
 }  // namespace
 
-std::vector<Dependent> inventory(Oid live) {
+std::vector<Dependent> inventory(Oid live, bool published_shadow) {
   return pg::as_extension([&] {
-    pg::Result const found = pg::execute(inventory_sql, {pg::Param::oid(live)});
+    pg::Result const found = pg::execute(inventory_sql, {pg::Param::oid(live), published_shadow});
     std::vector<Dependent> dependents;
     for (const pg::Row &row : found)
       dependents.push_back({row.text("object"), row.text("kind"), row.text("fate"), row.text("detail"),
@@ -279,7 +268,7 @@ std::vector<DependentChange> changed_dependents(const Job &job) {
     for (const pg::Row &row : found) recorded.emplace(row.text("kind"), row.text("object"));
   });
   std::vector<DependentChange> changes;
-  for (const Dependent &dependent : inventory(job.live))
+  for (const Dependent &dependent : inventory(job.live, job.spec.publish.published_shadow))
     if (recorded.erase({dependent.kind, dependent.object}) == 0)
       changes.push_back({dependent.kind, dependent.object, true});
   for (const auto &[kind, object] : recorded) changes.push_back({kind, object, false});
@@ -315,7 +304,7 @@ void follow_dependents(const Job &job, const std::vector<DependentChange> &chang
         " WHERE d.job_id = $1 AND d.kind = gone.kind AND d.object = gone.object",
         {job.id, kinds, objects});
   });
-  std::vector<Dependent> fresh = inventory(job.live);
+  std::vector<Dependent> fresh = inventory(job.live, job.spec.publish.published_shadow);
   std::erase_if(fresh, [&](const Dependent &one) { return appeared.count({one.kind, one.object}) == 0; });
   store_dependents(job.id, fresh);
 }

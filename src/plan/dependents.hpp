@@ -20,7 +20,8 @@ struct Dependent {
 };
 
 // Reads the catalog as of now, takes no locks.  Order: what blocks first, then by kind and name.
-std::vector<Dependent> inventory(Oid live);
+// published_shadow: whether publications of all tables, or of the schema, which take in the new version, are no obstacle.
+std::vector<Dependent> inventory(Oid live, bool published_shadow);
 
 // 2BP01 naming every object that blocks; nothing where none does.
 void require_movable(const std::string &table, const std::vector<Dependent> &dependents);

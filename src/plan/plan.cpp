@@ -21,6 +21,7 @@
 #include "plan/dependents.hpp"
 #include "plan/fingerprint.hpp"
 #include "plan/plan_text.hpp"
+#include "plan/published.hpp"
 #include "plan/target.hpp"
 #include "plan/transform_check.hpp"
 
@@ -257,7 +258,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   ChunkPlan const chunks = plan_chunks(target, scope, spec);
   require_ranges(chunks, spec);
 
-  std::vector<Dependent> const dependents = inventory(target.oid);
+  std::vector<Dependent> const dependents = inventory(target.oid, spec.publish.published_shadow);
   require_movable(target.label(), dependents);
   require_label_providers(dependents);
 
@@ -275,6 +276,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   warnings.insert(warnings.end(), spec.notes.begin(), spec.notes.end());
   if (!target.analyzed)
     warnings.push_back("The table was never analyzed: its rows are guessed from its size. ANALYZE it first.");
+  for (const std::string &warning : publication_warnings(target.oid, spec)) warnings.push_back(warning);
   warn_of_workers(spec, &warnings);
 
   Ledger const ledger = write_ledger(job, chunks, dependents, parts);

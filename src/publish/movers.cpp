@@ -16,6 +16,7 @@ const std::vector<Mover> &movers() {
       {"policies", policy_locks, move_policies, nullptr},
       {"security labels", nullptr, move_labels, nullptr},
       {"functions", function_locks, move_functions, nullptr, hold_functions},
+      {"publications", nullptr, move_publications, nullptr, hold_publications},
       {"policies of others", policy_locks_of_others, move_policies_of_others, nullptr},
       {"rules of others", rule_locks_of_others, move_rules_of_others, nullptr},
       {"materialized views", matview_locks, move_matviews, after_matviews},

@@ -68,6 +68,8 @@ std::vector<std::string> move_labels(const Swap &swap);
 std::vector<LockRequest> function_locks(const Swap &swap);
 void hold_functions(const Swap &swap);
 std::vector<std::string> move_functions(const Swap &swap);
+void hold_publications(const Swap &swap);
+std::vector<std::string> move_publications(const Swap &swap);
 // Of tables and views that mention the table.
 std::vector<LockRequest> policy_locks_of_others(const Swap &swap);
 std::vector<std::string> move_policies_of_others(const Swap &swap);

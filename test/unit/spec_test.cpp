@@ -44,6 +44,7 @@ TEST(Spec, DefaultsOfTheSmallest) {
   EXPECT_EQ(spec.publish.max_lock, 500);
   EXPECT_EQ(spec.publish.give_up_after, 600000);
   EXPECT_EQ(spec.publish.old_snapshots, "wait");
+  EXPECT_FALSE(spec.publish.published_shadow);
   EXPECT_EQ(spec.retention, "14 days");
   EXPECT_TRUE(spec.notes.empty());
   EXPECT_TRUE(spec.checks.empty());
@@ -87,7 +88,8 @@ backfill:
     - unique
     - {check: not_null, columns: [a, b], severity: warn}
     - {check: row_count_delta, warn_if: "not between -2% and 2%"}
-  publish: {lock_timeout: 100ms, max_lock: 300ms, give_up_after: 5min, old_snapshots: refuse, auto: false}
+  publish: {lock_timeout: 100ms, max_lock: 300ms, give_up_after: 5min, old_snapshots: refuse, auto: false,
+            published_shadow: allow}
   retention: 30 days
 )yaml");
   EXPECT_EQ(spec.name, "orders_tier_backfill");
@@ -114,6 +116,7 @@ backfill:
   EXPECT_EQ(spec.strategy.retries, 0);
   EXPECT_EQ(spec.publish.max_lock, 300);
   EXPECT_EQ(spec.publish.old_snapshots, "refuse");
+  EXPECT_TRUE(spec.publish.published_shadow);
   EXPECT_EQ(spec.retention, "30 days");
   ASSERT_EQ(spec.checks.size(), 3u);
   EXPECT_EQ(spec.checks[0].name, "unique");
@@ -398,6 +401,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "\"publish.max_lock\" is shorter than \"publish.lock_timeout\"", "Raise max_lock"},
         BadCase{"{publish: {old_snapshots: ignore}}", "22023", "invalid value for \"publish.old_snapshots\"",
                 "\"refuse\""},
+        BadCase{"{publish: {published_shadow: yes}}", "22023", "invalid value for \"publish.published_shadow\"",
+                "\"allow\""},
         BadCase{"{throttle: fast}", "22023", "invalid value for \"throttle\"", "a mapping"},
         BadCase{"{downstream: x}", "22023", "invalid value for \"downstream\"", "list"},
         BadCase{"{monitoring: {progress_webhook: [a]}}", "22023", "invalid value for \"monitoring.progress_webhook\"",
