@@ -126,6 +126,17 @@ TRUNCATE before;
 INSERT INTO before SELECT line FROM triggers_of('t') AS line;
 SELECT count(*) FROM before;
 
+-- Not while triggers wait for the end of the transaction, which would find them gone.
+BEGIN;
+UPDATE t SET amount = 2000 WHERE id = 11;
+SELECT told($$SELECT backfill_publish('trig')$$);
+ROLLBACK;
+BEGIN;
+UPDATE t SET amount = 2000 WHERE id = 11;
+SET CONSTRAINTS ALL IMMEDIATE;
+SELECT left(backfill_publish('trig'), 14);
+ROLLBACK;
+SELECT count(*) FROM fired_so_far();
 SELECT left(backfill_publish('trig'), 14);
 SELECT * FROM changed;
 SELECT * FROM elsewhere;
@@ -139,6 +150,11 @@ DELETE FROM fired;
 COMMIT;
 SELECT * FROM fired_so_far() AS line;
 SELECT count(*), count(*) FILTER (WHERE tier = 'gold') AS gold FROM t;
+
+BEGIN;
+UPDATE t SET amount = 2000 WHERE id = 11;
+SELECT told($$SELECT backfill_rollback('trig')$$);
+ROLLBACK;
 
 -- A trigger on what only the new version has stands in the way back, by name.
 CREATE TRIGGER "of the new ""column""" BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.tier = 'x') EXECUTE FUNCTION fire();

@@ -4,6 +4,7 @@
 
 extern "C" {
 #include "access/xlog.h"
+#include "commands/trigger.h"
 #include "pgstat.h"
 }
 
@@ -76,6 +77,9 @@ bool isolation_is_read_committed() { return XactIsoLevel == XACT_READ_COMMITTED;
 bool in_recovery() { return RecoveryInProgress(); }
 void make_visible() {
   call([] { CommandCounterIncrement(); });
+}
+bool has_pending_triggers(std::uint32_t relation) {
+  return call([&] { return AfterTriggerPendingOnRel(relation); });
 }
 
 bool in_transaction_block() { return IsTransactionBlock(); }

@@ -68,6 +68,9 @@ bool isolation_is_read_committed();
 bool in_recovery();   // on a standby
 void make_visible();  // CommandCounterIncrement
 
+// Are triggers of the relation still to be fired (deferred) for what this transaction wrote?
+bool has_pending_triggers(std::uint32_t relation);
+
 // The caller goes on after this statement in the same transaction, or began it before.
 bool in_transaction_block();
 

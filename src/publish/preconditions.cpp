@@ -107,6 +107,15 @@ void require_same_table(const Swap &swap) {
                              : "There is no way back; end the backfill with " + call_sql("backfill_finish", swap.job));
 }
 
+// The swap makes triggers anew, and what waits for the old ones would find none.
+void require_triggers_fired(const Swap &swap) {
+  if (!pg::has_pending_triggers(swap.out)) return;
+  throw Error(sqlstate::object_in_use,
+              "deferred triggers of " + display_name(swap.schema, swap.name) + " are still to be fired",
+              "This transaction wrote to the table before.",
+              "Fire them with SET CONSTRAINTS ALL IMMEDIATE, or commit first.");
+}
+
 }  // namespace
 
 void require_read_committed(const std::string &function) {
@@ -123,6 +132,7 @@ void require_read_committed(const std::string &function) {
 void require_publishable(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::publish);
   pg::as_extension([&] { require_same_table(publishing(job)); });
+  require_triggers_fired(publishing(job));
   require_checks(job);
   require_shape(job);
   require_capture(job);
@@ -134,6 +144,7 @@ void require_publishable(const Job &job) {
 
 void require_undoable(const Job &job) {
   pg::as_extension([&] { require_same_table(rolling_back(job)); });
+  require_triggers_fired(rolling_back(job));
   if (!reverse_capture_intact(job))
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "backfill \"" + job.name + "\" cannot be rolled back: writes since publish may have been missed",
