@@ -34,14 +34,14 @@ value($node, "SELECT backfill_run(name) FROM backfill.jobs");
 
 # What users do, each in one transaction.  A parent that is to get a child is locked first, or it may be deleted in between.
 my %work = (
-  'child@6' => "\\set p random(1, $rows)\n"
+  'child@8' => "\\set p random(1, $rows)\n"
     . "WITH c AS (INSERT INTO child (parent, v) SELECT id, 0 FROM parent WHERE id = :p FOR KEY SHARE RETURNING id, parent)\n"
     . "INSERT INTO toy SELECT parent, id FROM c;\n",
-  'two_steps@2' => "\\set p random(1, $rows)\nBEGIN;\n"
+  'two_steps@1' => "\\set p random(1, $rows)\nBEGIN;\n"
     . "INSERT INTO parent VALUES (:p, 0) ON CONFLICT (id) DO UPDATE SET v = parent.v + 1;\n"
     . "INSERT INTO child (parent, v) VALUES (:p, 1);\nEND;\n",
   'parent@2' => "\\set p random(1, $rows)\nINSERT INTO parent VALUES (:p, 0) ON CONFLICT DO NOTHING;\n",
-  'bury@2' => "\\set p random(1, $rows)\nDELETE FROM parent WHERE id = :p;\n",
+  'bury@1' => "\\set p random(1, $rows)\nDELETE FROM parent WHERE id = :p;\n",
   'like@2' => "\\set p random(1, $rows)\nUPDATE parent SET v = v + 1 WHERE id = :p;\n",
   'read@2' => "\\set p random(1, $rows)\nSELECT count(*) FROM parent JOIN child ON child.parent = parent.id WHERE parent.id = :p;\n");
 my $dir = PostgreSQL::Test::Utils::tempdir();
@@ -56,14 +56,14 @@ foreach my $name (sort keys %work)
 wait_state($node, $_, 'ready') foreach qw(parents children);
 my ($out, $err) = ('', '');
 my $load = IPC::Run::start(
-  [ 'pgbench', '-n', '-c', 8, '-j', 1, '-R', 400, '-T', 3600, '-M', 'prepared', '-l', "--log-prefix=$dir/client", @files, $node->connstr('postgres') ],
+  [ 'pgbench', '-n', '-c', 8, '-j', 1, '-R', 200, '-T', 3600, '-M', 'prepared', '-l', "--log-prefix=$dir/client", @files, $node->connstr('postgres') ],
   '>', \$out, '2>', \$err);
 
 sub work_done { return value($node, "SELECT last_value FROM child_id_seq"); }
 
 sub let_clients_work
 {
-  my $until = work_done() + 150;
+  my $until = work_done() + 100;
   $node->poll_query_until('postgres', "SELECT last_value >= $until FROM child_id_seq") or die 'the clients do not work';
   return;
 }
