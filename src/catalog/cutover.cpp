@@ -100,6 +100,16 @@ std::optional<int> next_after_stage(int job) {
   });
 }
 
+int retry_after_steps(int job) {
+  return pg::as_extension([&] {
+    return static_cast<int>(
+        pg::execute("UPDATE backfill.step SET status = 'pending', attempts = 0, finished_at = NULL, not_before = NULL,"
+                    " waiting_for = NULL WHERE job_id = $1 AND phase = 'after' AND status = 'failed'",
+                    {job})
+            .processed);
+  });
+}
+
 std::vector<int> jobs_past_retention() {
   return pg::as_extension([] {
     std::vector<int> jobs;

@@ -129,6 +129,9 @@ void exchange_columns(Form_pg_class one, Form_pg_class other) {
   std::swap(one->relpages, other->relpages);
   std::swap(one->reltuples, other->reltuples);
   std::swap(one->relallvisible, other->relallvisible);
+#if PG_VERSION_NUM >= 180000
+  std::swap(one->relallfrozen, other->relallfrozen);
+#endif
   std::swap(one->relfrozenxid, other->relfrozenxid);
   std::swap(one->relminmxid, other->relminmxid);
 }

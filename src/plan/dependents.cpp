@@ -173,8 +173,7 @@ SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.v
                                             'of ' || string_agg(DISTINCT l.provider, ', ') FROM pg_seclabel l
                                       WHERE l.classoid = v.classid AND l.objoid = v.objid)
          WHEN 'materialized view' THEN (
-           SELECT CASE WHEN c.relispopulated THEN 'refreshed after the swap' ELSE 'not populated' END
-             FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE r.oid = v.objid) END AS detail,
+           SELECT backfill.refresh_way(r.ev_class) FROM pg_rewrite r WHERE r.oid = v.objid) END AS detail,
        CASE v.classid
          WHEN 'pg_rewrite'::regclass THEN
            CASE WHEN split_part(v.verdict, '|', 1) IN ('view', 'materialized view')
@@ -187,10 +186,10 @@ UNION ALL
 SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized view' WHEN 'v' THEN 'view' ELSE 'rule' END,
        CASE c.relkind WHEN 'm' THEN 'rebuilt' ELSE 'moved' END,
        'reads through ' || string_agg(DISTINCT w.through::regclass::text, ', ')
-         || CASE WHEN c.relkind <> 'm' THEN '' WHEN c.relispopulated THEN ', refreshed after the swap' ELSE ', not populated' END, format('%I.%I', n.nspname, c.relname)
+         || CASE c.relkind WHEN 'm' THEN ', ' || backfill.refresh_way(w.oid) ELSE '' END, format('%I.%I', n.nspname, c.relname)
   FROM views w JOIN pg_class c ON c.oid = w.oid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE w.through IS NOT NULL AND NOT EXISTS (SELECT FROM views direct WHERE direct.oid = w.oid AND direct.through IS NULL)
- GROUP BY w.oid, c.relkind, c.relispopulated, n.nspname, c.relname)";
+ GROUP BY w.oid, c.relkind, n.nspname, c.relname)";
 
 }  // namespace
 

@@ -42,9 +42,7 @@ std::optional<Matview> find_matview(Oid oid) {
   pg::Result const found = pg::execute(
       "SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner) AS owner, a.amname, t.spcname, c.relispopulated,"
       " c.relfilenode, rtrim(pg_get_viewdef(c.oid), ';') AS definition,"
-      " EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am b ON b.oid = x.relam"
-      "   WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL"
-      "   AND i.indexprs IS NULL AND b.amname = 'btree') AS keyed"
+      " backfill.has_key(c.oid) AS keyed"
       " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am a ON a.oid = c.relam"
       " LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE c.oid = $1 AND c.relkind = 'm'",
       {pg::Param::oid(oid)});
@@ -299,6 +297,14 @@ void give_way(const Job &job) {
                     "   AND s.pid = ANY (pg_blocking_pids(w.pid)))",
                 {job.id, limits.lock_timeout + limits.max_lock});
   });
+}
+
+std::string tell_refreshes(const Job &job) {
+  std::int64_t count = 0;
+  for (const Step &step : load_steps(job.id, "refresh")) count += step.status == "done" ? 0 : 1;
+  if (count == 0) return {};
+  return "; " + std::to_string(count) + (count == 1 ? " materialized view is" : " materialized views are") +
+         " refreshed now: see backfill.steps";
 }
 
 void refresh_now(const Job &job) {

@@ -39,6 +39,9 @@ void interrupt_refreshes(const Job &job);
 // Those only for which somebody has been waiting longer than a swap would let him.
 void give_way(const Job &job);
 
+// "; 2 materialized views are refreshed now: see backfill.steps" where some are, after a swap.
+std::string tell_refreshes(const Job &job);
+
 // In the caller's transaction: what is left of these steps when nobody will run them later.  One that fails is warned of.
 void refresh_now(const Job &job);
 

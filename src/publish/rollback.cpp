@@ -108,7 +108,7 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
       [&] { drain_backlog(job, false); });
   pg::set_local("synchronous_commit", "local");
   return "rolled back " + job.name + " " + describe(tries) + "; " + story + "; the rejected version is " +
-         display_name(job.target_schema, job.shadow_name);
+         display_name(job.target_schema, job.shadow_name) + tell_refreshes(job);
 }
 
 }  // namespace backfill

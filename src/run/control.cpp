@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "capture/capture.hpp"
+#include "catalog/cutover.hpp"
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
 #include "core/sql_text.hpp"
@@ -191,7 +192,14 @@ std::string run_backfill(const std::string &name) {
   Job const job = job_for_caller(name, true);
   require(job, Action::run);
   std::string const watch = "; watch it with CALL backfill_wait(" + quote_literal(job.name) + ") or in backfill.jobs";
-  if (!has_stopped(job) && coordinator_lives(job.id)) return "backfill " + job.name + " is at work already" + watch;
+  if (!has_stopped(job)) {
+    int const again = retry_after_steps(job.id);
+    if (again > 0) record_event(job.id, "retried", std::to_string(again) + " failed steps after the swap");
+    if (coordinator_lives(job.id))
+      return "backfill " + job.name +
+             (again > 0 ? " tries again what failed after the swap; see backfill.steps"
+                        : " is at work already" + watch);
+  }
   if (has_stopped(job)) {
     reset_failed_steps(job.id);
     set_state(job, "running", job.state == "planned" ? "started" : "resumed");

@@ -219,11 +219,18 @@ void renew_contents(const Job &job, const Step &step) {
   pg::transaction([&] { analyze_contents(step); });
 }
 
+// Where a swap has taken the step away, it has dropped the twin too.
+void drop_twin_of(const Job &job, const Step &step) {
+  for (const Step &now : load_steps(job.id, step.kind))
+    if (now.id == step.id && now.token == step.token) drop_twin(job, now.params);
+}
+
 // Interrupted for somebody's sake is not failed.
 bool refresh(const Job &job, const Step &step) {
   try {
     renew_contents(job, step);
   } catch (const Error &failure) {
+    pg::transaction([&] { drop_twin_of(job, step); });
     if (failure.sqlstate != sqlstate::query_canceled) throw;
     pg::transaction([&] { put_off_step(step, "others to be done: it was interrupted for them"); });
   }

@@ -57,7 +57,7 @@ COMMENT ON FUNCTION backfill_maintain() IS
 CREATE FUNCTION backfill_publish(VARIADIC names text[]) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_publish';
 COMMENT ON FUNCTION backfill_publish(text[]) IS
-  'Puts the new versions into service by renaming, in the caller''s transaction: all of the named backfills or none. Waits for old snapshots, drains what is left, swaps in bounded tries; returns how often it tried and how long it waited for locks and held them. Errors: 42704, 42501, 25001 not READ COMMITTED, 55000 not ready, a check in the way, or the table changed, 55006 old snapshots, 55P03 given up. Locks, to the end of the transaction: ACCESS EXCLUSIVE on the tables and their views, SHARE ROW EXCLUSIVE on tables that foreign keys refer to, or come from.';
+  'Puts the new versions into service by renaming, in the caller''s transaction: all of the named backfills or none. Waits for old snapshots, drains what is left, swaps in bounded tries; returns how often it tried and how long it waited for locks and held them. Errors: 42704, 42501, 25001 not READ COMMITTED, 55000 not ready, a check in the way, or the table changed, 55006 old snapshots, 55P03 given up. Locks, to the end of the transaction: ACCESS EXCLUSIVE on the tables and their views, SHARE UPDATE EXCLUSIVE on their materialized views, SHARE ROW EXCLUSIVE on tables that foreign keys refer to, or come from.';
 
 CREATE FUNCTION backfill_rollback(name text, discard text[] DEFAULT '{}') RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_rollback';
@@ -67,7 +67,7 @@ COMMENT ON FUNCTION backfill_rollback(text, text[]) IS
 CREATE FUNCTION backfill_finish(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_finish';
 COMMENT ON FUNCTION backfill_finish(text) IS
-  'Drops the archive of a published backfill now and ends the capture for a rollback; there is no way back after it. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';
+  'Drops the archive of a published backfill now, after the refreshes and validations that are not done yet, and ends the capture for a rollback; there is no way back after it. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';
 
 CREATE FUNCTION backfill_waive(name text, "check" text, reason text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_waive';
