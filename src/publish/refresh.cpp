@@ -252,8 +252,9 @@ bool put_in_place(const Job &job, const Step &step, const NewContents &contents)
   bool exchanged = true;
   with_tries(limits_of({job}), step.title, [&](Try &attempt) {
     bool const there = relation_exists(view);
-    attempt.lock({contents.twin, pg::LockMode::access_exclusive}, true);
-    if (there) attempt.lock({view, pg::LockMode::access_exclusive}, true);
+    std::vector<LockRequest> locks = {{contents.twin, pg::LockMode::access_exclusive}};
+    if (there) locks.push_back({view, pg::LockMode::access_exclusive});
+    attempt.lock_all(locks);
     exchanged = !there || exchange(job, view, contents, attempt);
     pg::execute("DROP MATERIALIZED VIEW " + relation_sql(contents.twin));
     if (there && exchanged) pg::name_toast_table(view);
