@@ -24,7 +24,7 @@ namespace backfill {
 
 namespace {
 
-// $1: the table; $2: may its shadow be published?  One row an object: class, oid, identity, kind, fate, detail.
+// $1: the table; $2: may its shadow be published?  $3: does it get new columns?  One row an object: class, oid, identity, kind, fate, detail.
 constexpr char inventory_sql[] = R"(
 WITH RECURSIVE
   live AS (SELECT c.oid, c.relnamespace, c.reltype, t.typarray, c.relrowsecurity, c.relforcerowsecurity, c.reltoastrelid,
@@ -106,7 +106,7 @@ WITH RECURSIVE
         WHEN 'pg_proc'::regclass THEN
           (SELECT CASE WHEN p.prokind = 'a' OR ARRAY[live.reltype, live.typarray]
                               && (p.prorettype || p.proargtypes::oid[] || coalesce(p.proallargtypes, '{}'))
-                       THEN 'function of the row type|blocks' ELSE 'function that mentions it|rebuilt' END
+                       THEN 'function of the row type|blocks' ELSE 'function|rebuilt' END
              FROM pg_proc p WHERE p.oid = b.objid)
         WHEN 'pg_statistic_ext'::regclass THEN 'statistics|moved'
         WHEN 'pg_publication_rel'::regclass THEN 'publication|moved'
@@ -137,8 +137,16 @@ WITH RECURSIVE
     SELECT classid, objid, min(verdict) AS verdict FROM (
       SELECT classid, objid, CASE WHEN by IN ('index', 'constraint') AND verdict NOT LIKE '%|blocks' AND verdict NOT LIKE 'view|%'
                                     AND NOT EXISTS (SELECT FROM bound x WHERE x.classid = j.classid AND x.objid = j.objid AND x.by = 'table')
-                                  THEN '-' ELSE verdict END AS verdict, NULL AS aspect
-        FROM judged j
+                                  THEN '-'
+                                  WHEN $3 AND verdict LIKE '%|rebuilt' AND tree ~ (':row_typeid ' || live.reltype || ' ')
+                                  THEN replace(verdict, '|rebuilt', ' that makes a row of the table|blocks')
+                                  ELSE verdict END AS verdict, NULL AS aspect
+        FROM live, judged j
+        CROSS JOIN LATERAL (SELECT CASE WHEN $3 THEN coalesce(
+          (SELECT concat(r.ev_qual::text, r.ev_action::text) FROM pg_rewrite r WHERE j.classid = 'pg_rewrite'::regclass AND r.oid = j.objid),
+          (SELECT p.prosqlbody::text FROM pg_proc p WHERE j.classid = 'pg_proc'::regclass AND p.oid = j.objid),
+          (SELECT concat(p.polqual::text, p.polwithcheck::text) FROM pg_policy p WHERE j.classid = 'pg_policy'::regclass AND p.oid = j.objid)) END)
+          AS stored (tree)
        WHERE NOT (by IN ('index', 'constraint') AND classid IN ('pg_class'::regclass, 'pg_trigger'::regclass))
          AND NOT (classid = 'pg_class'::regclass AND verdict = 'relation|blocks'
                   AND EXISTS (SELECT FROM pg_class c WHERE c.oid = j.objid AND c.relkind = 'i'))
@@ -176,7 +184,7 @@ SELECT v.classid, v.objid, split_part(v.verdict, '|', 1) AS kind, split_part(v.v
            SELECT backfill.refresh_way(r.ev_class) FROM pg_rewrite r WHERE r.oid = v.objid) END AS detail,
        CASE v.classid
          WHEN 'pg_rewrite'::regclass THEN
-           CASE WHEN split_part(v.verdict, '|', 1) IN ('view', 'materialized view')
+           CASE WHEN split_part(v.verdict, '|', 1) ~ '^(materialized )?view'
                 THEN (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
                         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.oid = v.objid)
                 ELSE i.identity END
@@ -193,9 +201,10 @@ SELECT 'pg_class'::regclass, w.oid, CASE c.relkind WHEN 'm' THEN 'materialized v
 
 }  // namespace
 
-std::vector<Dependent> inventory(Oid live, bool published_shadow) {
+std::vector<Dependent> inventory(Oid live, const Spec &spec) {
   return pg::as_extension([&] {
-    pg::Result const found = pg::execute(inventory_sql, {pg::Param::oid(live), published_shadow});
+    pg::Result const found = pg::execute(
+        inventory_sql, {pg::Param::oid(live), spec.publish.published_shadow, !spec.transform.add_columns.empty()});
     std::vector<Dependent> dependents;
     for (const pg::Row &row : found)
       dependents.push_back({row.text("object"), row.text("kind"), row.text("fate"), row.text("detail"),
@@ -267,7 +276,7 @@ std::vector<DependentChange> changed_dependents(const Job &job) {
     for (const pg::Row &row : found) recorded.emplace(row.text("kind"), row.text("object"));
   });
   std::vector<DependentChange> changes;
-  for (const Dependent &dependent : inventory(job.live, job.spec.publish.published_shadow))
+  for (const Dependent &dependent : inventory(job.live, job.spec))
     if (recorded.erase({dependent.kind, dependent.object}) == 0)
       changes.push_back({dependent.kind, dependent.object, true});
   for (const auto &[kind, object] : recorded) changes.push_back({kind, object, false});
@@ -303,7 +312,7 @@ void follow_dependents(const Job &job, const std::vector<DependentChange> &chang
         " WHERE d.job_id = $1 AND d.kind = gone.kind AND d.object = gone.object",
         {job.id, kinds, objects});
   });
-  std::vector<Dependent> fresh = inventory(job.live, job.spec.publish.published_shadow);
+  std::vector<Dependent> fresh = inventory(job.live, job.spec);
   std::erase_if(fresh, [&](const Dependent &one) { return appeared.count({one.kind, one.object}) == 0; });
   store_dependents(job.id, fresh);
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "catalog/job.hpp"
+#include "core/spec.hpp"
 #include "pg/spi.hpp"
 
 namespace backfill {
@@ -20,8 +21,8 @@ struct Dependent {
 };
 
 // Reads the catalog as of now, takes no locks.  Order: what blocks first, then by kind and name.
-// published_shadow: whether publications of all tables, or of the schema, which take in the new version, are no obstacle.
-std::vector<Dependent> inventory(Oid live, bool published_shadow);
+// spec: says whether publications that take in the new version unasked are allowed, and whether columns are added.
+std::vector<Dependent> inventory(Oid live, const Spec &spec);
 
 // 2BP01 naming every object that blocks; nothing where none does.
 void require_movable(const std::string &table, const std::vector<Dependent> &dependents);

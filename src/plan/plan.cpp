@@ -258,7 +258,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   ChunkPlan const chunks = plan_chunks(target, scope, spec);
   require_ranges(chunks, spec);
 
-  std::vector<Dependent> const dependents = inventory(target.oid, spec.publish.published_shadow);
+  std::vector<Dependent> const dependents = inventory(target.oid, spec);
   require_movable(target.label(), dependents);
   require_label_providers(dependents);
 

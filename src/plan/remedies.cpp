@@ -33,8 +33,8 @@ constexpr Remedy remedies[] = {
     {"type over the row type",
      "Drop the type and create it anew after the publish, or base it on a type made by CREATE TYPE … AS (…)."},
     {"default of another table",
-     "It uses the sequence of an identity column, which goes with its table.  Give that column a sequence of its own "
-     "with ALTER TABLE … ALTER COLUMN … SET DEFAULT nextval(…)."},
+     "It names the table, or the sequence of an identity column, which goes with its table.  Give the other column a "
+     "default of its own, or none: ALTER TABLE … ALTER COLUMN … SET DEFAULT …."},
     {"inheriting table", "End the inheritance with ALTER TABLE … NO INHERIT, or backfill the inheriting table itself."},
     {"inherited table", "End the inheritance with ALTER TABLE … NO INHERIT."},
     {"subscription",
@@ -59,6 +59,13 @@ constexpr Remedy remedies[] = {
 std::string remedy_of(const std::string &kind) {
   for (const Remedy &entry : remedies)
     if (kind == entry.kind) return entry.sentence;
+  if (kind.ends_with(" that makes a row of the table"))
+    return "It says ROW(…) where a row of the table is meant, which has too few columns once the backfill adds some.  "
+           "Let "
+           "it name columns instead, or drop it for the time of the backfill.";
+  if (kind.ends_with(" of the row type"))
+    return "Drop it and create it anew after the publish, or make it for a type that does not come with the table, one "
+           "made by CREATE TYPE … AS (…).";
   return "Drop it for the time of the backfill and create it anew after the publish, or recompute the table another "
          "way.";
 }

@@ -52,13 +52,15 @@ void require_state(const Swap &swap, const std::string &required) {
               "Another session changed it meanwhile.", "Look at backfill.events.");
 }
 
-// Everything that depends on the table or its row type, as one text to compare: quick to read, as it is read under the
+// Everything that depends on the table, its row type or its identity sequences, as one text to compare: quick to read, as it is read under the
 // last lock.
 std::string dependents_of(Oid table) {
   return *pg::query_value(
       "SELECT coalesce(string_agg(DISTINCT d.classid || '.' || d.objid, ' '), '')"
       " FROM pg_class c JOIN pg_type t ON t.oid = c.reltype"
-      " CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), ('pg_type', t.oid), ('pg_type', t.typarray))"
+      " CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), ('pg_type', t.oid), ('pg_type', t.typarray)"
+      " UNION ALL SELECT 'pg_class', s.objid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass"
+      " AND s.refclassid = 'pg_class'::regclass AND s.refobjid = c.oid AND s.deptype = 'i' AND s.refobjsubid > 0)"
       " AS x (class, object) JOIN pg_depend d ON d.refclassid = x.class AND d.refobjid = x.object WHERE c.oid = $1",
       {pg::Param::oid(table)});
 }

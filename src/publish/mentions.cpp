@@ -27,7 +27,9 @@ std::vector<Oid> mentioning(const std::string &catalog, Oid table) {
   std::vector<Oid> objects;
   for (const pg::Row &row : pg::execute(
            "SELECT DISTINCT d.objid FROM pg_class c JOIN pg_type t ON t.oid = c.reltype"
-           " CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), ('pg_type', t.oid), ('pg_type', t.typarray))"
+           " CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), ('pg_type', t.oid), ('pg_type', t.typarray)"
+           " UNION ALL SELECT 'pg_class', s.objid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass"
+           " AND s.refclassid = 'pg_class'::regclass AND s.refobjid = c.oid AND s.deptype = 'i' AND s.refobjsubid > 0)"
            " AS x (class, object) JOIN pg_depend d ON d.refclassid = x.class AND d.refobjid = x.object"
            " WHERE c.oid = $1 AND d.classid = $2::regclass ORDER BY d.objid",
            {pg::Param::oid(table), catalog}))

@@ -12,7 +12,8 @@
 
 namespace backfill {
 
-// The objects of a catalog (pg_proc, pg_policy, pg_rewrite) that depend on the table or on its row type, by OID.
+// The objects of a catalog (pg_proc, pg_policy, pg_rewrite) that depend on the table, its row type or its identity
+// sequences, by OID.
 std::vector<Oid> mentioning(const std::string &catalog, Oid table);
 
 // What the server locks when it parses the definitions of these objects, the tables of the swap aside: other tables that

@@ -66,7 +66,7 @@ void require_built(const Job &job) {
 }
 
 void require_shape(const Job &job) {
-  require_movable(job.target_name, inventory(job.live, job.spec.publish.published_shadow));
+  require_movable(job.target_name, inventory(job.live, job.spec));
   require_built(job);
   if (table_fingerprint(job) != job.fingerprint)
     throw refusal(job, "the table is not what it was when planned",
@@ -151,7 +151,7 @@ void require_undoable(const Job &job) {
                 "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
                 "The replaced version is " + display_name(job.target_schema, job.archive_name) +
                     "; compare and repair by hand.");
-  require_movable(job.target_name, inventory(job.live, job.spec.publish.published_shadow));
+  require_movable(job.target_name, inventory(job.live, job.spec));
   pg::as_extension([&] {
     require_free(job.target_schema, job.shadow_name);
     (void)moving_statements(rolling_back(job));
