@@ -105,7 +105,7 @@ TABLE changed;
 ROLLBACK;
 TABLE changed;
 
-SELECT substring(backfill_publish('recompute') FROM '\d+ materialized.*');
+SELECT substring(backfill_publish('recompute') FROM '\d+ materialized [^;]*');
 CALL settle();
 SELECT title, status, attempts, error FROM backfill.steps WHERE name = 'recompute' AND phase = 'after' ORDER BY step;
 TABLE contents;

@@ -77,8 +77,8 @@ std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
   std::string text = "published " + names(jobs) + " " + describe(tries);
   for (const Job &job : jobs) {
     text += "; the old version is " + display_name(job.target_schema, job.archive_name) + " until " +
-            retention_end(job) + "; undo with SELECT backfill_rollback(" + quote_literal(job.name) + ");" +
-            tell_refreshes(job);
+            retention_end(job) + tell_refreshes(job) + "; undo with SELECT backfill_rollback(" +
+            quote_literal(job.name) + ");";
   }
   return text;
 }

@@ -24,4 +24,4 @@ RETURN (
 COMMENT ON FUNCTION backfill.refresh_way(oid) IS
   'How a materialized view comes to new contents after a swap, as a phrase. Takes no locks';
 
-REVOKE ALL ON FUNCTION backfill.replace_query(oid, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION backfill.replace_query(oid, text), backfill.has_key(oid), backfill.refresh_way(oid) FROM PUBLIC;
