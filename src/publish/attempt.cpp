@@ -15,7 +15,10 @@ namespace {
 
 constexpr Milliseconds first_pause = 50, longest_pause = 2000;
 constexpr Milliseconds job_patience = 2000;  // nobody but backfill's own processes waits for a job's lock
-constexpr int patient_after = 3;             // tries
+constexpr Milliseconds piece = 40;           // of a wait
+constexpr Milliseconds between_rounds = 4;
+constexpr int quick_rounds = 10;      // without waiting, before a try waits
+constexpr int quiet_tries = 3;        // that nobody is told of where nobody can be named
 constexpr int long_open_factor = 10;  // a transaction open for so many lock_timeouts will not end within the next
 constexpr int named_at_most = 5;      // blockers in a report
 constexpr char deadlock_detected[] = "40P01";
@@ -65,7 +68,7 @@ Error gave_up(const std::string &purpose, const Limits &limits, const Tries &tri
 }
 
 // The first time, and then with growing distance; but only from the fourth on when there is nobody to be named.
-bool worth_telling(int count, bool named) { return (count & (count - 1)) == 0 && (named || count > patient_after); }
+bool worth_telling(int count, bool named) { return (count & (count - 1)) == 0 && (named || count > quiet_tries); }
 
 void tell(const std::string &purpose, const Tries &tries, const std::vector<Blocker> &last, const std::string &why,
           std::int64_t pause) {
@@ -117,8 +120,7 @@ Limits limits_of(const std::vector<Job> &jobs) {
   return limits;
 }
 
-Try::Try(const Limits &limits, const Tries &before)
-    : limits_(limits), before_(before), patient_(before.count >= patient_after), locked_at_(pg::now_ms()) {}
+Try::Try(const Limits &limits, const Tries &before) : limits_(limits), before_(before), locked_at_(pg::now_ms()) {}
 
 std::int64_t Try::patience() const { return std::max<std::int64_t>(1, limits_.lock_timeout - spent_); }
 
@@ -134,23 +136,34 @@ Tries Try::so_far() const {
 }
 
 void Try::lock_job(int job, pg::JobLock purpose) {
-  if (!wait_up_to(job_patience, [&] { pg::lock_job(job, purpose); }))
+  if (wait_up_to(job_patience, [&] { pg::lock_job(job, purpose); }) != Waited::had)
     throw Busy(job_lock_holders(job, purpose), "another session of the backfill is moving rows");
 }
 
-bool Try::wait_up_to(std::int64_t milliseconds, const std::function<void()> &take) {
+Try::Waited Try::wait_up_to(std::int64_t milliseconds, const std::function<void()> &take) {
   std::int64_t const began = pg::now_ms();
-  bool had = true;
+  Waited result = Waited::had;
   pg::set_local("lock_timeout", std::to_string(milliseconds));
   try {
     take();
   } catch (const Error &failure) {
     if (!worth_another_try(failure)) throw;
-    had = false;
+    result = failure.sqlstate == deadlock_detected ? Waited::in_a_circle : Waited::in_vain;
   }
   locked_at_ = pg::now_ms();
   waited_ += locked_at_ - began;
-  return had;
+  return result;
+}
+
+// In pieces: the server looks for a deadlock once a wait, and one may begin any time.
+Try::Waited Try::wait_in_pieces(const std::function<void()> &take) {
+  Waited result = Waited::in_vain;
+  while (result == Waited::in_vain && spent_ < limits_.lock_timeout) {
+    std::int64_t const before = waited_;
+    result = wait_up_to(std::min<std::int64_t>(piece, patience()), [&] { pg::subtransaction(take); });
+    spent_ += std::max<std::int64_t>(1, waited_ - before);
+  }
+  return result;
 }
 
 void Try::lock(const LockRequest &request, bool wait) {
@@ -159,19 +172,40 @@ void Try::lock(const LockRequest &request, bool wait) {
   bool there = pg::try_lock_relation(request.relation, request.mode);
   if (!there) {
     if (!wait) throw Busy(request, "a table is in use");
-    std::int64_t const before = waited_;
-    if (!wait_up_to(mild ? limits_.lock_timeout : patience(),
-                    [&] { there = pg::lock_relation(request.relation, request.mode); }))
-      throw Busy(request, "a table is in use");
+    auto const take = [&] { there = pg::lock_relation(request.relation, request.mode); };
+    Waited const result = mild ? wait_up_to(limits_.lock_timeout, take) : wait_in_pieces(take);
+    if (result != Waited::had) throw Busy(request, "a table is in use");
     if (!there) throw Busy("a table was dropped meanwhile");
-    if (!mild) spent_ += waited_ - before;
   }
   locked_at_ = pg::now_ms();
 }
 
+// False: one but the last was not free.
+bool Try::lock_at_once(const std::vector<LockRequest> &requests) {
+  std::int64_t const spent = spent_;
+  try {
+    pg::subtransaction([&] {
+      for (const LockRequest &request : requests) lock(request, &request == &requests.back());
+    });
+    return true;
+  } catch (const Busy &) {
+    if (spent_ != spent) throw;
+    in_the_way_since_ = 0;
+    return false;
+  }
+}
+
+void Try::lock_in_order(const std::vector<LockRequest> &requests) {
+  for (int round = 0; round < quick_rounds; round++) {
+    if (lock_at_once(requests)) return;
+    pg::sleep_interruptibly(static_cast<long>(jittered(between_rounds)));
+  }
+  for (const LockRequest &request : requests) lock(request, true);
+}
+
 void Try::lock_all(const std::vector<LockRequest> &requests) {
   look_ahead(requests);
-  for (std::size_t i = 0; i < requests.size(); i++) lock(requests[i], patient_ || i + 1 == requests.size());
+  lock_in_order(requests);
 }
 
 void Try::look_ahead(const std::vector<LockRequest> &requests) {

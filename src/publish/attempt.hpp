@@ -1,11 +1,11 @@
 // Bounded tries: how backfill takes strong locks on tables that others use.
 //
-// A try is a subtransaction.  It takes the locks it was told to, at first without waiting for any but the last (the
-// table everybody uses), so that nobody ever queues behind a lock that waits for another one.  Should a dependent be
-// busy three times in a row, later tries wait for it too; what a try waits for in total never exceeds lock_timeout.
-// It does not even begin to wait where somebody is in the way who will not be gone by then.  While it works it must stay
-// within max_lock.  When it cannot, it is rolled back, and after a pause that grows, with jitter, the next one begins,
-// until give_up_after.
+// A try is a subtransaction.  It first looks who holds the locks it was told to take, and does not even begin where
+// somebody will not be gone in time.  Then it takes them, without waiting for any but the last (the table everybody
+// uses), so that nobody queues behind a lock that waits for another one.  Where one is never free at that moment, which
+// is so of a view that is read all the time, it waits after all; what it waits for in total never exceeds lock_timeout.
+// While it works it must stay within max_lock.  When it cannot, it is rolled back, and after a pause that grows, with
+// jitter, the next one begins, until give_up_after.
 //
 // A user is never the deadlock victim: during a try our deadlock_timeout is 10 ms, far below anybody else's, and nothing
 // is waited for longer than half of what theirs is.
@@ -61,11 +61,9 @@ class Try {
   // job and modes up to SHARE UPDATE EXCLUSIVE, does not count towards lock_timeout.
   void lock_job(int job, pg::JobLock purpose);
   void lock(const LockRequest &request, bool wait);
-  // As `wait` in the third try in a row and later.
-  void lock_dependent(const LockRequest &request) { lock(request, patient_); }
-
-  // All of them, after a look ahead; the last is the one to be waited for.
-  void lock_all(const std::vector<LockRequest> &requests);
+  // All of them, a few times without waiting for any but the last, then with.
+  void lock_in_order(const std::vector<LockRequest> &requests);
+  void lock_all(const std::vector<LockRequest> &requests);  // after a look ahead
 
   // To be called before the first of the locks is asked for.  Takes SHARE UPDATE EXCLUSIVE on each, which makes nobody wait
   // who reads or writes, keeps DDL away and has an autovacuum cancelled.  Then raises Busy when one of them is held by
@@ -79,10 +77,12 @@ class Try {
  private:
   std::int64_t patience() const;  // ms left to wait for locks
   std::int64_t held_ms() const;   // since the last lock was had
-  bool wait_up_to(std::int64_t milliseconds, const std::function<void()> &take);
+  bool lock_at_once(const std::vector<LockRequest> &requests);
+  enum class Waited { had, in_vain, in_a_circle };
+  Waited wait_up_to(std::int64_t milliseconds, const std::function<void()> &take);
+  Waited wait_in_pieces(const std::function<void()> &take);
   Limits limits_;
   Tries before_;
-  bool patient_;
   std::int64_t waited_ = 0, locked_at_ = 0;
   std::int64_t spent_ = 0;             // of lock_timeout
   std::int64_t in_the_way_since_ = 0;  // of the first lock that others queue behind; 0: none yet

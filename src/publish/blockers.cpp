@@ -9,10 +9,15 @@
 #include <optional>
 
 #include "pg/role.hpp"
+#include "pg/worker.hpp"
 
 namespace backfill {
 
 namespace {
+
+// The server reads a session's state and its snapshot one after the other: a session that is busy may seem to be idle
+// with a snapshot.  One that is so twice, so far apart (ms), and has done nothing in between, is.
+constexpr long between_looks = 3;
 
 // $1, $2: relations wanted and modes, as numbers.
 constexpr char holders_sql[] = R"(
@@ -127,6 +132,33 @@ std::vector<Blocker> prepared_on(const std::vector<Job> &jobs) {
   return found;
 }
 
+struct SnapshotHolder {
+  Blocker blocker;
+  std::string mark;  // the process, its snapshot, and since when it is in this state
+};
+
+std::vector<SnapshotHolder> look_for_snapshots(const std::vector<Job> &jobs) {
+  std::optional<std::string> horizon;
+  for (const Job &job : jobs)
+    if (job.copy_horizon && (!horizon || std::stoull(*job.copy_horizon) > std::stoull(*horizon)))
+      horizon = job.copy_horizon;
+  read_activity_anew();
+  std::vector<SnapshotHolder> found;
+  for (const pg::Row &row :
+       pg::execute("SELECT a.pid, a.usename, a.backend_type, a.state, a.application_name,"
+                   " (1000 * extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start)))::bigint"
+                   " AS open_ms, concat_ws(' ', a.pid, a.backend_xmin, a.state_change) AS mark FROM pg_stat_activity a"
+                   " WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()"
+                   " AND a.backend_xmin IS NOT NULL AND a.backend_type NOT IN ('autovacuum worker')"
+                   " AND (a.state LIKE 'idle in transaction%' OR a.state = 'disabled'"
+                   " OR age(a.backend_xmin) > age($1::xid8::xid)) ORDER BY a.pid",
+                   {horizon})) {
+    found.push_back({session(row), row.text("mark")});
+    add(found.back().blocker.what, "holds a snapshot");
+  }
+  return found;
+}
+
 }  // namespace
 
 std::string describe(const Blocker &blocker) { return blocker.who + " (" + blocker.what + ")"; }
@@ -170,23 +202,14 @@ std::vector<Blocker> job_lock_holders(int job, pg::JobLock purpose) {
 
 std::vector<Blocker> snapshot_holders(const std::vector<Job> &jobs) {
   return pg::as_extension([&] {
-    read_activity_anew();
-    std::optional<std::string> horizon;
-    for (const Job &job : jobs)
-      if (job.copy_horizon && (!horizon || std::stoull(*job.copy_horizon) > std::stoull(*horizon)))
-        horizon = job.copy_horizon;
+    std::vector<SnapshotHolder> const first = look_for_snapshots(jobs);
     std::vector<Blocker> found;
-    for (const pg::Row &row :
-         pg::execute("SELECT a.pid, a.usename, a.backend_type, a.state, a.application_name,"
-                     " (1000 * extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start)))::bigint"
-                     " AS open_ms FROM pg_stat_activity a"
-                     " WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()"
-                     " AND a.backend_xmin IS NOT NULL AND a.backend_type NOT IN ('autovacuum worker')"
-                     " AND (a.state LIKE 'idle in transaction%' OR a.state = 'disabled'"
-                     " OR age(a.backend_xmin) > age($1::xid8::xid)) ORDER BY a.pid",
-                     {horizon})) {
-      found.push_back(session(row));
-      add(found.back().what, "holds a snapshot");
+    if (!first.empty()) {
+      pg::sleep_interruptibly(between_looks);
+      for (const SnapshotHolder &holder : look_for_snapshots(jobs))
+        if (std::any_of(first.begin(), first.end(),
+                        [&](const SnapshotHolder &before) { return before.mark == holder.mark; }))
+          found.push_back(holder.blocker);
     }
     for (Blocker &blocker : prepared_on(jobs)) found.push_back(std::move(blocker));
     return found;

@@ -3,7 +3,6 @@
 #include "publish/cutover.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include "capture/capture.hpp"
 #include "capture/drain.hpp"
@@ -24,17 +23,8 @@ namespace {
 constexpr std::int64_t backlog_batch = 20000;
 
 // Draining ahead of the last lock ends with a pass that found this little, or after so many passes.
-constexpr std::int64_t little_left = 100;
+constexpr std::int64_t little = 100;
 constexpr int passes_ahead = 10;
-
-bool same_locks(std::vector<LockRequest> one, std::vector<LockRequest> other) {
-  auto const sorted = [](const std::vector<LockRequest> &requests) {
-    std::multiset<std::pair<Oid, int>> set;
-    for (const LockRequest &request : requests) set.emplace(request.relation, static_cast<int>(request.mode));
-    return set;
-  };
-  return sorted(one) == sorted(other);
-}
 
 DrainResult drain_once(const Job &job, const TableShape &shape, bool forward, std::int64_t limit) {
   DrainResult const result = forward ? drain_batch(job, shape, limit) : drain_reverse(job, shape, limit);
@@ -52,24 +42,29 @@ void require_state(const Swap &swap, const std::string &required) {
               "Another session changed it meanwhile.", "Look at backfill.events.");
 }
 
-// Everything that depends on the table, its row type or its identity sequences, as one text to compare: quick to read, as it is read under the
-// last lock.
+// Everything that depends on the table, its row type, its identity sequences, or on a view of these, as one text to compare:
+// quick to read, as it is read under the last lock.
 std::string dependents_of(Oid table) {
   return *pg::query_value(
-      "SELECT coalesce(string_agg(DISTINCT d.classid || '.' || d.objid, ' '), '')"
-      " FROM pg_class c JOIN pg_type t ON t.oid = c.reltype"
-      " CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), ('pg_type', t.oid), ('pg_type', t.typarray)"
-      " UNION ALL SELECT 'pg_class', s.objid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass"
-      " AND s.refclassid = 'pg_class'::regclass AND s.refobjid = c.oid AND s.deptype = 'i' AND s.refobjsubid > 0)"
-      " AS x (class, object) JOIN pg_depend d ON d.refclassid = x.class AND d.refobjid = x.object WHERE c.oid = $1",
+      "WITH RECURSIVE bound (classid, objid) AS ("
+      "  SELECT d.classid, d.objid FROM pg_class c JOIN pg_type t ON t.oid = c.reltype"
+      "  CROSS JOIN LATERAL (VALUES ('pg_class'::regclass, c.oid), ('pg_type', t.oid), ('pg_type', t.typarray)"
+      "  UNION ALL SELECT 'pg_class', s.objid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass"
+      "  AND s.refclassid = 'pg_class'::regclass AND s.refobjid = c.oid AND s.deptype = 'i' AND s.refobjsubid > 0)"
+      "  AS x (class, object) JOIN pg_depend d ON d.refclassid = x.class AND d.refobjid = x.object WHERE c.oid = $1"
+      "  UNION SELECT d.classid, d.objid FROM bound b"
+      "  JOIN pg_rewrite r ON b.classid = 'pg_rewrite'::regclass AND r.oid = b.objid"
+      "  JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.ev_class)"
+      " SELECT coalesce(string_agg(DISTINCT classid || '.' || objid, ' '), '') FROM bound",
       {pg::Param::oid(table)});
 }
 
 // So that under the last lock almost nothing is left to drain.
-void drain_ahead(const Cutover &cutover) {
+bool drain_ahead(const Cutover &cutover) {
   for (int pass = 0; pass < passes_ahead; pass++)
-    if (drain_once(cutover.swap.job, cutover.shape, cutover.swap.forward, final_drain_limit).taken < little_left)
-      return;
+    if (drain_once(cutover.swap.job, cutover.shape, cutover.swap.forward, final_drain_limit).taken < little)
+      return true;
+  return false;
 }
 
 // Deferred uniqueness is checked now: a table with trigger events still to be fired cannot be altered.
@@ -88,32 +83,25 @@ void move_privileges(const Swap &swap) {
   if (!swap.forward) pg::clear_privileges(swap.out);
 }
 
-// In which order the locks of a swap are taken.
-struct Locks {
-  std::vector<LockRequest> first;  // what enters service, which nobody waits for, and the dependents
-  std::vector<LockRequest> last;   // what leaves it
-};
-
+// In which order the locks of a swap are taken: what enters service, which nobody waits for; the dependents; what leaves it.
 // Each relation once, in the strongest mode asked for: a lock that has to be raised can meet another that has.
-Locks in_order(const std::vector<Cutover> &cutovers, const std::vector<std::vector<LockRequest>> &dependents) {
-  Locks locks;
-  auto const add = [](std::vector<LockRequest> &list, const LockRequest &request) {
-    auto const same = std::find_if(list.begin(), list.end(),
-                                   [&](const LockRequest &other) { return other.relation == request.relation; });
-    if (same == list.end())
-      list.push_back(request);
-    else
-      same->mode = std::max(same->mode, request.mode);
+std::vector<LockRequest> locks_in_order(const std::vector<Cutover> &cutovers) {
+  std::vector<LockRequest> locks, last;
+  auto const find = [](std::vector<LockRequest> &list, Oid relation) {
+    return std::find_if(list.begin(), list.end(), [&](const LockRequest &one) { return one.relation == relation; });
   };
-  for (const Cutover &cutover : cutovers) add(locks.last, {cutover.swap.out, pg::LockMode::access_exclusive});
-  for (const Cutover &cutover : cutovers) add(locks.first, {cutover.swap.in, pg::LockMode::access_exclusive});
-  for (const std::vector<LockRequest> &requests : dependents)
-    for (const LockRequest &request : requests) {
-      bool const of_a_target = std::any_of(locks.last.begin(), locks.last.end(), [&](const LockRequest &target) {
-        return target.relation == request.relation;
-      });
-      if (!of_a_target) add(locks.first, request);
+  for (const Cutover &cutover : cutovers) last.push_back({cutover.swap.out, pg::LockMode::access_exclusive});
+  for (const Cutover &cutover : cutovers) locks.push_back({cutover.swap.in, pg::LockMode::access_exclusive});
+  for (const Cutover &cutover : cutovers)
+    for (const LockRequest &request : dependent_locks(cutover.swap)) {
+      if (find(last, request.relation) != last.end()) continue;
+      auto const known = find(locks, request.relation);
+      if (known == locks.end())
+        locks.push_back(request);
+      else
+        known->mode = std::max(known->mode, request.mode);
     }
+  locks.insert(locks.end(), last.begin(), last.end());
   return locks;
 }
 
@@ -140,36 +128,26 @@ std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::st
   for (const Swap &swap : swaps) {
     check(swap);
     take_in_dependents(swap.job);
-    Cutover cutover{swap, read_shape(swap.job), {}, {}, dependents_of(swap.out)};
-    drain_ahead(cutover);
-    cutovers.push_back(std::move(cutover));
+    cutovers.push_back({swap, read_shape(swap.job), {}, {}, {}, false});
   }
   return cutovers;
 }
 
 void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
-  std::vector<std::vector<LockRequest>> found;
-  for (const Cutover &cutover : cutovers) found.push_back(dependent_locks(cutover.swap));
-  Locks const locks = in_order(cutovers, found);
-  attempt.look_ahead(locks.first);
-  attempt.look_ahead(locks.last);
-  for (const LockRequest &request : locks.first) attempt.lock_dependent(request);
-  // Only now: nobody replaces a view, or moves a sequence, under our hands.
+  std::vector<LockRequest> const locks = locks_in_order(cutovers);
+  attempt.look_ahead(locks);
+  // From here on nobody replaces a view or alters a sequence under our hands.
   for (Cutover &cutover : cutovers) {
     hold_dependents(cutover.swap);
+    cutover.dependents = dependents_of(cutover.swap.out);
     cutover.statements = moving_statements(cutover.swap);
     cutover.after = after_steps(cutover.swap);
   }
-  for (const LockRequest &request : locks.last)
-    if (&request == &locks.last.back())
-      attempt.lock(request, true);
-    else
-      attempt.lock_dependent(request);
-  for (std::size_t i = 0; i < cutovers.size(); i++) {
-    const Swap &swap = cutovers[i].swap;
-    if (dependents_of(swap.out) != cutovers[i].dependents || !same_locks(found[i], dependent_locks(swap)))
-      throw Busy("a dependent appeared or went meanwhile");
-  }
+  for (Cutover &cutover : cutovers) cutover.little_left = drain_ahead(cutover);
+
+  attempt.lock_in_order(locks);
+  for (const Cutover &cutover : cutovers)
+    if (dependents_of(cutover.swap.out) != cutover.dependents) throw Busy("a dependent appeared or went meanwhile");
 }
 
 void exchange_tables(const std::vector<Cutover> &cutovers, Try &attempt) {
@@ -205,11 +183,14 @@ std::int64_t drain_backlog(const Job &job, bool forward) {
 DrainResult drain_rest(const Cutover &cutover, Try &attempt) {
   const Swap &swap = cutover.swap;
   DrainResult rest;
-  if (pending_keys(swap.job) > 2 * final_drain_limit) throw Busy("more keys are waiting than fit into max_lock");
-  for (DrainResult drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit); drained.taken > 0;
-       drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit)) {
+  if (!cutover.little_left && pending_keys(swap.job) > 2 * final_drain_limit)
+    throw Busy("more keys are waiting than fit into max_lock");
+  // Nobody writes any more: a batch that is not full was the last.
+  for (bool full = true; full;) {
+    DrainResult const drained = drain_once(swap.job, cutover.shape, swap.forward, final_drain_limit);
     rest.keys += drained.keys;
     rest.unplaced += drained.unplaced;
+    full = drained.taken >= final_drain_limit;
     attempt.require_time("drain what was left");
   }
   pg::as_extension([&] { fire_deferred(swap); });

@@ -21,7 +21,8 @@ struct Cutover {
   TableShape shape;
   std::vector<std::string> statements;  // moving_statements
   std::vector<Step> after;              // after_steps
-  std::string dependents;               // everything bound to the table in service, as of the checks
+  std::string dependents;               // everything bound to the table in service when the statements were made
+  bool little_left = false;             // to be drained when the last lock was asked for
 };
 
 // First part of a try: the job's own locks and SHARE UPDATE EXCLUSIVE on the tables, which stops their DDL and vacuum but
@@ -30,8 +31,10 @@ struct Cutover {
 std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt,
                                    const std::function<void(const Swap &)> &check);
 
-// Second part: what readers and writers wait for.  Dependents first and the tables in service last, in one order for
-// everybody; nothing is asked for while somebody holds it who will not be gone in time.  What may have come meanwhile without DDL on the table itself, a new dependent, ends the try.
+// Second part.  SHARE UPDATE EXCLUSIVE on all that depends on the tables, so that the statements can be made while nobody
+// has to wait for it, and a last drain.  Then what readers and writers wait for: the dependents first, the tables in
+// service last, in one order for everybody; not begun while one is held by somebody who will not be gone in time.  What
+// may have come meanwhile without DDL on the table itself, a new dependent, ends the try.
 void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt);
 
 // The renames of all, then the dependents of all: whatever names two of the tables meets both new.

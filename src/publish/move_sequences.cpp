@@ -39,11 +39,9 @@ std::string parameters(const pg::Row &row) {
          (row.boolean("seqcycle") ? " CYCLE" : " NO CYCLE");
 }
 
-// Where the sequence stands; nobody draws from it, since both tables and both sequences are locked.
+// Where the sequence stands when this is run: nobody draws from it then, since both tables and both sequences are locked.
 std::string carry_value(const std::string &from, Oid to) {
-  pg::Result const state = pg::execute("SELECT last_value, is_called FROM " + from);
-  return "SELECT setval(" + std::to_string(to) + "::oid::regclass, " + state.only().text("last_value") + ", " +
-         (state.only().boolean("is_called") ? "true" : "false") + ")";
+  return "SELECT setval(" + std::to_string(to) + "::oid::regclass, last_value, is_called) FROM " + from;
 }
 
 void move_identity(const Swap &swap, const pg::Row &old, const pg::Row &twin, std::vector<std::string> &retire,
@@ -51,7 +49,7 @@ void move_identity(const Swap &swap, const pg::Row &old, const pg::Row &twin, st
   std::string const name = old.text("relname");
   std::string const in_service = sql_name(old);
   if (parameters(old) != parameters(twin)) enter.push_back("ALTER SEQUENCE " + sql_name(twin) + parameters(old));
-  enter.push_back(carry_value(in_service, twin.oid("oid")));
+  enter.push_back(carry_value(qualified(old.text("nspname"), swap.retired_name(name)), twin.oid("oid")));
   retire.push_back("ALTER SEQUENCE " + in_service + " RENAME TO " + quote_ident(swap.retired_name(name)));
   enter.push_back("ALTER SEQUENCE " + sql_name(twin) + " RENAME TO " + quote_ident(name));
   if (old.get("comment") != twin.get("comment"))

@@ -105,7 +105,7 @@ sub latencies
 
 value($node, q{SELECT backfill_plan($$
   name: Load
-  scope: {table: Orders}
+  scope: {table: '"Orders"'}
   transform: {set: {note: "'new ' || id"}}
   strategy: {chunk_by: blocks, parallelism: 2}
 $$)});
@@ -131,6 +131,7 @@ while ($swaps < $swaps_wanted && $loads < 20)
   {
     $swaps++;
     push @told, $out;
+    note(join ' ', map { /DETAIL:  (.*?)  Waited/ ? $1 : () } split /\n/, $err) if $err =~ /gave way/;
   }
   else
   {
