@@ -24,12 +24,6 @@ pg::Result policies_of(Oid table) {
       {pg::Param::oid(table)});
 }
 
-std::vector<Oid> oids_of(const pg::Result &policies) {
-  std::vector<Oid> oids;
-  for (const pg::Row &policy : policies) oids.push_back(policy.oid("oid"));
-  return oids;
-}
-
 void create(const Swap &swap, const pg::Row &policy, std::vector<std::string> &sql) {
   std::string const name = quote_ident(policy.text("polname")) + " ON " + swap.target_sql();
   std::string text = "CREATE POLICY " + name + " AS " +
@@ -59,8 +53,12 @@ void set_flags(const Swap &swap, std::vector<std::string> &sql) {
 
 }  // namespace
 
+// Asked under the last lock too, so without definitions.
 std::vector<LockRequest> policy_locks(const Swap &swap) {
-  return parse_locks(swap, "pg_policy", oids_of(policies_of(swap.out)));
+  std::vector<Oid> policies;
+  for (const pg::Row &row : pg::execute("SELECT oid FROM pg_policy WHERE polrelid = $1", {pg::Param::oid(swap.out)}))
+    policies.push_back(row.oid("oid"));
+  return parse_locks(swap, "pg_policy", policies);
 }
 
 std::vector<std::string> move_policies(const Swap &swap) {

@@ -18,12 +18,6 @@ pg::Result rules_of(Oid table) {
       {pg::Param::oid(table)});
 }
 
-std::vector<Oid> oids_of(const pg::Result &rules) {
-  std::vector<Oid> oids;
-  for (const pg::Row &rule : rules) oids.push_back(rule.oid("oid"));
-  return oids;
-}
-
 std::string drop(const pg::Row &rule, const std::string &table) {
   return "DROP RULE " + quote_ident(rule.text("rulename")) + " ON " + table;
 }
@@ -38,8 +32,12 @@ void create(const Swap &swap, const pg::Row &rule, std::vector<std::string> &sql
 
 }  // namespace
 
+// Asked under the last lock too, so without definitions.
 std::vector<LockRequest> rule_locks(const Swap &swap) {
-  return parse_locks(swap, "pg_rewrite", oids_of(rules_of(swap.out)));
+  std::vector<Oid> rules;
+  for (const pg::Row &row : pg::execute("SELECT oid FROM pg_rewrite WHERE ev_class = $1", {pg::Param::oid(swap.out)}))
+    rules.push_back(row.oid("oid"));
+  return parse_locks(swap, "pg_rewrite", rules);
 }
 
 std::vector<std::string> move_rules(const Swap &swap) {

@@ -69,12 +69,13 @@ void restate(const Swap &swap, const pg::Row &trigger, std::vector<std::string> 
 
 }  // namespace
 
+// Asked under the last lock too, so without definitions.
 std::vector<LockRequest> trigger_locks(const Swap &swap) {
   std::vector<LockRequest> locks;
-  for (const pg::Row &trigger : triggers_of(swap.out)) {
-    Oid const referenced = trigger.oid("tgconstrrelid");
-    if (referenced != 0 && referenced != swap.out) locks.push_back({referenced, pg::LockMode::access_share});
-  }
+  for (const pg::Row &row : pg::execute("SELECT DISTINCT tgconstrrelid FROM pg_trigger WHERE tgrelid = $1"
+                                        " AND NOT tgisinternal AND tgconstrrelid NOT IN (0, $1) ORDER BY 1",
+                                        {pg::Param::oid(swap.out)}))
+    locks.push_back({row.oid("tgconstrrelid"), pg::LockMode::access_share});
   return locks;
 }
 
