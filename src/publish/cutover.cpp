@@ -128,7 +128,7 @@ std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::st
   for (const Swap &swap : swaps) {
     check(swap);
     take_in_dependents(swap.job);
-    cutovers.push_back({swap, read_shape(swap.job), {}, {}, {}, false});
+    cutovers.push_back({swap, read_shape(swap.job), {}, {}, {}, {}, false});
   }
   return cutovers;
 }
@@ -141,6 +141,10 @@ void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
     hold_dependents(cutover.swap);
     cutover.dependents = dependents_of(cutover.swap.out);
     cutover.statements = moving_statements(cutover.swap);
+    if (cutover.swap.forward)
+      cutover.before = definitions_before(cutover.swap);
+    else
+      recall_definitions(cutover.swap.job, cutover.statements);
     cutover.after = after_steps(cutover.swap);
   }
   for (Cutover &cutover : cutovers) cutover.little_left = drain_ahead(cutover);

@@ -8,6 +8,7 @@
 #include "capture/drain.hpp"
 #include "copy/transform.hpp"
 #include "publish/attempt.hpp"
+#include "publish/definitions.hpp"
 #include "publish/swap.hpp"
 
 namespace backfill {
@@ -21,6 +22,7 @@ struct Cutover {
   TableShape shape;
   std::vector<std::string> statements;  // moving_statements
   std::vector<Step> after;              // after_steps
+  Definitions before;                   // of a publish: definitions_before
   std::string dependents;               // everything bound to the table in service when the statements were made
   bool little_left = false;             // to be drained when the last lock was asked for
 };

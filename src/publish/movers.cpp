@@ -10,16 +10,16 @@ const std::vector<Mover> &movers() {
       {"statistics", nullptr, move_statistics, nullptr},
       {"sequences", sequence_locks, move_sequences, nullptr},
       {"foreign keys", foreign_key_locks, move_foreign_keys, after_foreign_keys},
-      {"views", view_locks, move_views, nullptr},
+      {"views", view_locks, move_views, nullptr, nullptr, true},
       {"triggers", trigger_locks, move_triggers, nullptr},
       {"rules", rule_locks, move_rules, nullptr},
       {"policies", policy_locks, move_policies, nullptr},
       {"security labels", nullptr, move_labels, nullptr},
-      {"functions", function_locks, move_functions, nullptr, hold_functions},
+      {"functions", function_locks, move_functions, nullptr, hold_functions, true},
       {"publications", nullptr, move_publications, nullptr, hold_publications},
-      {"policies of others", policy_locks_of_others, move_policies_of_others, nullptr},
-      {"rules of others", rule_locks_of_others, move_rules_of_others, nullptr},
-      {"materialized views", matview_locks, move_matviews, after_matviews},
+      {"policies of others", policy_locks_of_others, move_policies_of_others, nullptr, nullptr, true},
+      {"rules of others", rule_locks_of_others, move_rules_of_others, nullptr, nullptr, true},
+      {"materialized views", matview_locks, move_matviews, after_matviews, nullptr, true},
   };
   return table;
 }

@@ -31,6 +31,8 @@ struct Mover {
   // Holds until the end of the transaction what is no relation; raises Busy when somebody else is at it.
   // nullptr: nothing to hold.
   void (*hold)(const Swap &) = nullptr;
+  // Its statements define objects anew that keep their OID, in the order of these, whichever way the swap goes.
+  bool restates = false;
 };
 
 const std::vector<Mover> &movers();  // in the order their statements are to be run

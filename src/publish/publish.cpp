@@ -68,6 +68,7 @@ void turn_capture_around(const Swap &swap) {
 void settle(const Cutover &cutover, const Try &attempt) {
   const Job &job = cutover.swap.job;
   turn_capture_around(cutover.swap);
+  pg::as_extension([&] { remember_definitions(as_published(cutover.swap), cutover.before); });
   std::string const until = retention_end(job);
   record_published(job, until, describe(attempt.so_far()) + "; the old version is kept until " + until);
   drop_twins(job, set_after_steps(job.id, cutover.after));

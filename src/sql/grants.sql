@@ -15,5 +15,6 @@ SELECT pg_catalog.pg_extension_config_dump('backfill.evidence', '');
 SELECT pg_catalog.pg_extension_config_dump('backfill.waiver', '');
 SELECT pg_catalog.pg_extension_config_dump('backfill.event', '');
 SELECT pg_catalog.pg_extension_config_dump('backfill.dependent', '');
+SELECT pg_catalog.pg_extension_config_dump('backfill.definition', '');
 SELECT pg_catalog.pg_extension_config_dump('backfill.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('backfill.step_token', '');

@@ -132,6 +132,13 @@ COMMENT ON COLUMN backfill.dependent.fate IS 'moved, rebuilt, or blocks (there i
 COMMENT ON COLUMN backfill.dependent.detail IS 'How it moves, or why it blocks';
 COMMENT ON COLUMN backfill.dependent.classid IS 'OID of the catalog it is in';
 COMMENT ON COLUMN backfill.dependent.objid IS 'Its OID there';
+
+COMMENT ON TABLE backfill.definition IS
+  'Definitions of dependents that are worded otherwise since a published backfill added columns, for its rollback';
+COMMENT ON COLUMN backfill.definition.job_id IS 'Job it belongs to';
+COMMENT ON COLUMN backfill.definition.id IS 'Order within the job';
+COMMENT ON COLUMN backfill.definition.found IS 'The statement that the definition since the publish amounts to';
+COMMENT ON COLUMN backfill.definition.meant IS 'The statement that a rollback runs in its place';
 COMMENT ON COLUMN backfill.job.launched_at IS 'When a coordinator was started that has not reported yet';
 COMMENT ON COLUMN backfill.job.running_since IS 'When it last became running; null when it is not';
 COMMENT ON COLUMN backfill.job.ran_for IS 'Time it was running before that';

@@ -177,3 +177,11 @@ CREATE TABLE backfill.dependent (
   objid      oid NOT NULL,
   PRIMARY KEY (job_id, id)
 );
+
+CREATE TABLE backfill.definition (
+  job_id     integer NOT NULL REFERENCES backfill.job ON DELETE CASCADE,
+  id         integer NOT NULL,
+  found      text NOT NULL,
+  meant      text NOT NULL,
+  PRIMARY KEY (job_id, id)
+);
