@@ -3,6 +3,7 @@
 // the order of a step's life: inserted, claimed, checkpointed, finished or failed, taken back, reopened.
 #include "catalog/step.hpp"
 
+#include "catalog/job.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/worker.hpp"
@@ -234,6 +235,7 @@ void reopen_audit(int job) { reopen_steps(job, {"drain", "audit", "check"}, fals
 
 void restart_chunks(int job) {
   reopen_steps(job, {"range", "blocks"}, true);
+  update_job(job, {{"copy_horizon", nullptr}});
   reopen_audit(job);
 }
 

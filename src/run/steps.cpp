@@ -70,16 +70,21 @@ bool shape(const Job &job, const Step &) {
   return true;
 }
 
-bool analyze(const Job &job, const Step &) {
-  analyze_shadow(job);
-  // A snapshot older than this does not see all that was copied: nobody may hold one at the swap.
+// A snapshot older than this does not see all that was copied: nobody may hold one at the swap.
+void set_copy_horizon(const Job &job) {
   update_job(job.id, {{"copy_horizon", pg::as_extension([] {
                          return pg::query_value("SELECT pg_snapshot_xmax(pg_current_snapshot())");
                        })}});
+}
+
+bool analyze(const Job &job, const Step &) {
+  analyze_shadow(job);
+  set_copy_horizon(job);
   return true;
 }
 
 bool audit(const Job &job, const Step &) {
+  if (!load_job(job.id)->copy_horizon) set_copy_horizon(job);  // emptied by a TRUNCATE and filled again since
   begin_audit(job);
   return true;
 }
