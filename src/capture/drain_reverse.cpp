@@ -360,7 +360,7 @@ Error refused_by_archive(const Job &job, const Error &failure) {
       "Nothing is lost: the table in service has it.  Until this is put right, changes wait in the log and the "
       "backfill cannot be rolled back.",
       "Change the rows concerned, or change " + archive +
-          " with ALTER TABLE so that it can hold them, as a rollback would leave it; or keep the new version "
+          " with ALTER TABLE so that it can hold them; or keep the new version "
           "with SELECT backfill_finish(" +
           quote_literal(job.name) + ");");
 }

@@ -10,18 +10,22 @@ extern "C" {
 #include "commands/defrem.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_utilcmd.h"
+#include "utils/lsyscache.h"
 }
 
 namespace backfill::pg {
 
 namespace {
 
+// 0 where `to` has no column of the name: an index that uses it cannot be cloned.
 AttrMap *columns_by_name(Relation to, Relation from) {
-#if PG_VERSION_NUM >= 160000
-  return build_attrmap_by_name(RelationGetDescr(to), RelationGetDescr(from), false);
-#else
-  return build_attrmap_by_name(RelationGetDescr(to), RelationGetDescr(from));
-#endif
+  TupleDesc const columns = RelationGetDescr(from);
+  AttrMap *const map = make_attrmap(columns->natts);
+  for (int i = 0; i < columns->natts; i++) {
+    Form_pg_attribute const column = TupleDescAttr(columns, i);
+    if (!column->attisdropped) map->attnums[i] = get_attnum(RelationGetRelid(to), NameStr(column->attname));
+  }
+  return map;
 }
 
 void define_index(::Oid table, IndexStmt *statement) {

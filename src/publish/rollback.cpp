@@ -9,9 +9,12 @@
 #include "capture/log.hpp"
 #include "catalog/cutover.hpp"
 #include "copy/shadow.hpp"
+#include "copy/shape.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
+#include "plan/dependents.hpp"
+#include "plan/plan.hpp"
 #include "publish/cutover.hpp"
 #include "publish/preconditions.hpp"
 #include "publish/publish.hpp"
@@ -26,12 +29,72 @@ namespace {
 constexpr std::int64_t worth_counting_again = 20000;
 
 // Everything that can be seen now, so that what is told and asked before the swap is true, and the swap itself is short.
-// Then no other session drains until the end of the transaction.
 void drain_what_is_there(const Job &job, const TableShape &shape) {
   drain_backlog(job, false);
-  pg::lock_job(job.id, pg::JobLock::drain);
   if (carry_again(job) > 0) drain_backlog(job, false);
   drain_reverse(job, shape, final_drain_limit);
+}
+
+Versions old_version(const Job &job) { return {job.live, job.archive, archive_index_name}; }
+
+// The old version becomes what it would be had it stayed in service: it gives up demands that the table no longer makes
+// before the rows come that may violate them, and takes over new ones when they are there.
+class Alignment {
+ public:
+  explicit Alignment(const Job &job) : job_(job) {}
+
+  // Nobody but us works on the old version, so this may take its time.  No other session drains any more until the end
+  // of the transaction.
+  void make(const TableShape &shape) {
+    with_tries(limits_of({job_}), "prepare the old version of " + job_.target_name, [&](Try &attempt) {
+      attempt.lock_job(job_.id, pg::JobLock::drain);
+      attempt.lock({job_.archive, pg::LockMode::access_exclusive}, true);
+      loosen(job_, old_version(job_));
+      drain_what_is_there(job_, shape);
+      left_ = tighten(job_, old_version(job_));
+      seen_ = table_fingerprint(job_);
+    });
+    if (!left_.empty())
+      pg::warning("the old version does not allow all that the table demands now", joined(left_),
+                  "It goes without; run these statements when its rows allow it.");
+  }
+
+  // The table was locked against DDL since; what came in between is rare.
+  void complete() {
+    if (table_fingerprint(job_) != seen_) {
+      loosen(job_, old_version(job_));
+      (void)tighten(job_, old_version(job_));
+    }
+    align_settings(job_, old_version(job_), true);
+  }
+
+ private:
+  static std::string joined(const std::vector<std::string> &lines) {
+    std::string text;
+    for (const std::string &line : lines) text += (text.empty() ? "" : "\n") + line;
+    return text;
+  }
+  const Job &job_;
+  std::string seen_;
+  std::vector<std::string> left_;
+};
+
+// The restored table is what the next publish starts from, with what has come to it since the last one; unless a type
+// differs, when only a new plan is right.  Functions of the transform stay as they were planned.
+void remember_shape(const Swap &swap) {
+  Job now = swap.job;
+  now.live = swap.in;
+  bool const same_types = pg::query_boolean(
+      "SELECT NOT EXISTS (SELECT FROM pg_attribute i JOIN pg_attribute o ON o.attrelid = $2 AND o.attname = i.attname"
+      "  WHERE i.attrelid = $1 AND i.attnum > 0 AND NOT i.attisdropped AND NOT o.attisdropped"
+      "    AND (i.atttypid, i.atttypmod) <> (o.atttypid, o.atttypmod))",
+      {pg::Param::oid(swap.in), pg::Param::oid(swap.out)});
+  if (!same_types) return;
+  std::string const fresh = table_fingerprint(now), &planned = now.fingerprint;
+  std::size_t const end = planned.find(' ');
+  update_job(now.id, {{"fingerprint",
+                       fresh.substr(0, fresh.find(' ')) + (end == std::string::npos ? "" : planned.substr(end))}});
+  store_dependents(now.id, inventory(now.live));
 }
 
 // The columns somebody added since publish, which he agreed to lose.  The others of the rejected version are derived
@@ -78,7 +141,12 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
   await_old_snapshots({job});
 
   TableShape const shape = read_shape(job);
-  pg::subtransaction([&] { drain_what_is_there(job, shape); });
+  Alignment alignment(job);
+  try {
+    alignment.make(shape);
+  } catch (const Error &failure) {
+    throw explain_refusal(job, shape, failure);
+  }
   require_placed(job, shape, discard);
   pg::notice("rolling back " + job.name + " carries over: " + describe(count_carried(job, shape)),
              "So much has changed since publish; what is written from now on until the swap is carried over too.");
@@ -88,7 +156,10 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
   Tries const tries = with_tries(
       limits_of({job}), "roll back " + job.name,
       [&](Try &attempt) {
-        std::vector<Cutover> cutovers = prepare_swaps({swap}, "published", attempt, require_unchanged);
+        std::vector<Cutover> cutovers = prepare_swaps({swap}, "published", attempt, [&](const Swap &seen) {
+          require_unchanged(seen);
+          alignment.complete();
+        });
         // Before anybody waits: it reads the whole log.
         require_placeable(job, discard);
         std::vector<Unplaced> given_up = require_placed(job, shape, discard);
@@ -102,6 +173,7 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
         drop_discarded(swap);
         turn_capture_back(swap);
         story = sum_up(carried, given_up);
+        remember_shape(swap);
         record_rolled_back(job, describe(attempt.so_far()) + "; " + story);
         drop_twins(job, set_after_steps(job.id, cutovers.front().after));
       },

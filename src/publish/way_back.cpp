@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "capture/log.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -77,6 +78,80 @@ std::string place_for(const Job &job, const std::vector<Unplaced> &unplaced) {
     additions.push_back("ADD COLUMN " + quote_ident(one.column.name) + " " + one.column.type);
   return "ALTER TABLE " + display_name(job.target_schema, job.archive_name) + " " + joined(additions, ", ") + ";";
 }
+
+// A column of live whose type is another than in the old version.
+struct Retyped {
+  std::string name, type, old_type;
+};
+
+std::vector<Retyped> retyped_columns(const Job &job) {
+  pg::Result const rows = pg::as_extension([&] {
+    return pg::execute(
+        "SELECT l.attname, format_type(l.atttypid, l.atttypmod) AS type, format_type(a.atttypid, a.atttypmod) AS old_type"
+        "  FROM pg_attribute l JOIN pg_attribute a ON a.attrelid = $2 AND a.attname = l.attname AND NOT a.attisdropped"
+        " WHERE l.attrelid = $1 AND l.attnum > 0 AND NOT l.attisdropped AND a.attgenerated = ''"
+        "   AND (l.atttypid, l.atttypmod) <> (a.atttypid, a.atttypmod) ORDER BY l.attnum",
+        {pg::Param::oid(job.live), pg::Param::oid(job.archive)});
+  });
+  std::vector<Retyped> columns;
+  for (const pg::Row row : rows) columns.push_back({row.text("attname"), row.text("type"), row.text("old_type")});
+  return columns;
+}
+
+// Which of the rows that wait to be carried have values that a type does not take: found by halves, since a conversion
+// that fails says no more than that.
+class Misfits {
+ public:
+  Misfits(const Job &job, const TableShape &shape) : job_(job), shape_(shape), key_(read_key(job, job.live)) {
+    std::string const k = key_list(key_.size(), "k");
+    pg::Result const rows = pg::as_extension([&] {
+      return pg::execute("SELECT DISTINCT " + k + " FROM " + reverse_log_name(job) + " WHERE op <> 't'");
+    });
+    for (const auto &values : rows.values) {
+      keys_.emplace_back();
+      for (const auto &value : values) keys_.back().push_back(value.value_or(""));
+    }
+  }
+
+  std::int64_t count(const Retyped &column) { return count(column, 0, keys_.size(), most); }
+  static constexpr std::int64_t most = 100;  // worth finding
+
+ private:
+  std::int64_t count(const Retyped &column, std::size_t from, std::size_t to, std::int64_t enough) {
+    if (from == to || enough <= 0 || fit(column, from, to)) return 0;
+    if (to - from == 1) return 1;
+    std::size_t const middle = from + (to - from) / 2;
+    std::int64_t const found = count(column, from, middle, enough);
+    return found + count(column, middle, to, enough - found);
+  }
+
+  // By the type's input function, which minds length and precision as an assignment does.
+  bool fit(const Retyped &column, std::size_t from, std::size_t to) {
+    auto const at = [&](std::size_t n) { return keys_.begin() + static_cast<std::ptrdiff_t>(n); };
+    std::vector<pg::Param> const params = key_params({at(from), at(to)}, key_.size());
+    try {
+      pg::subtransaction([&] {
+        as_transform(job_, [&] {
+          pg::execute("SELECT count(pg_catalog.jsonb_populate_record(NULL::" +
+                          qualified(job_.target_schema, job_.archive_name) + ", pg_catalog.jsonb_build_object(" +
+                          quote_literal(column.name) + ", l." + quote_ident(column.name) + "::pg_catalog.text))) FROM " +
+                          keys_item(key_) + " JOIN ONLY " + qualified(shape_.schema, shape_.table) + " AS l ON " +
+                          key_matches(shape_, "l", "k"),
+                      params);
+        });
+      });
+      return true;
+    } catch (const Error &failure) {
+      if (failure.sqlstate.compare(0, 2, "22") != 0) throw;
+      return false;
+    }
+  }
+
+  const Job &job_;
+  const TableShape &shape_;
+  std::vector<KeyColumn> key_;
+  std::vector<KeyText> keys_;
+};
 
 // Why it cannot be rolled back just now, in one line; nothing where it can be.
 std::optional<std::string> find_problem(const Job &job) {
@@ -168,6 +243,26 @@ std::vector<Unplaced> require_placed(const Job &job, const TableShape &shape, co
                 "Values of writers in columns it does not have: " + describe(left) + ".",
                 "Make a place for them with " + place_for(job, left) + " and roll back again; or give them up with " +
                     discarding_call(job, all));
+}
+
+Error explain_refusal(const Job &job, const TableShape &shape, const Error &failure) {
+  if (failure.sqlstate.compare(0, 2, "22") != 0) return failure;
+  std::vector<std::string> lines, changes;
+  Misfits misfits(job, shape);
+  for (const Retyped &column : retyped_columns(job)) {
+    std::int64_t const rows = misfits.count(column);
+    if (rows == 0) continue;
+    lines.push_back("Column " + column.name + " is " + column.type + " now and " + column.old_type +
+                    " in the old version: " + (rows >= Misfits::most ? "at least " : "") + std::to_string(rows) +
+                    (rows == 1 ? " row has a value" : " rows have values") + " it does not take.");
+    changes.push_back("ALTER COLUMN " + quote_ident(column.name) + " TYPE " + column.type);
+  }
+  if (lines.empty()) return failure;
+  return refusal(job, failure.sqlstate.c_str(), "the old version cannot hold values written since publish",
+                 joined(lines, "\n"),
+                 "Change these values; or make room with ALTER TABLE " +
+                     display_name(job.target_schema, job.archive_name) + " " + joined(changes, ", ") +
+                     "; and roll back again.");
 }
 
 std::vector<std::vector<std::optional<std::string>>> look_back(int id) {

@@ -7,6 +7,7 @@
 
 #include "capture/carried.hpp"
 #include "catalog/job.hpp"
+#include "core/error.hpp"
 
 namespace backfill {
 
@@ -34,6 +35,10 @@ void require_placeable(const Job &job, const std::vector<std::string> &discard);
 
 // Raises 55000 unless all that has no place is named in `discard`, and returns what is given up so.  Reads the capture log.
 std::vector<Unplaced> require_placed(const Job &job, const TableShape &shape, const std::vector<std::string> &discard);
+
+// What the drain met, told by columns and numbers of rows where types that were changed since publish are the cause; else
+// as it is.
+Error explain_refusal(const Job &job, const TableShape &shape, const Error &failure);
 
 // A row of the view backfill.way_back: inserted, updated, deleted, problem, next_command.  No row for a job that is not
 // published.  Never raises for what stands in the way: that is the problem it tells.

@@ -116,8 +116,11 @@ SELECT id, name, target, strategy, state, phase, chunks_done, chunks_total, rows
 
 CREATE VIEW backfill.way_back WITH (security_barrier) AS
 SELECT j.id, j.name, j.target, j.archive, j.archive_until, w.inserted, w.updated, w.deleted,
-       backfill.pending_keys(j.id) AS pending_keys, w.problem, w.next_command
+       backfill.pending_keys(j.id) AS pending_keys, p.problem,
+       CASE WHEN p.problem IS NULL THEN w.next_command END AS next_command
   FROM backfill.job_status AS j CROSS JOIN LATERAL backfill.look_back(j.id) AS w
+       -- what the coordinator met when it drained
+       CROSS JOIN LATERAL (SELECT COALESCE(w.problem, substring(j.waiting_for FROM '^a repair: (.*)$')) AS problem) AS p
  WHERE j.state = 'published' AND backfill.may_see(j.owner)
  ORDER BY j.id;
 
