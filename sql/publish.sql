@@ -161,7 +161,7 @@ RESET ROLE;
 UPDATE before SET line = replace(line, 'publish_reader=r*/', 'publish_reader=r*d/') WHERE line LIKE 'relation t %';
 SET ROLE publish_owner;
 UPDATE t SET amount = 1000 WHERE id = 10;
-SELECT replace(told(backfill_publish('shape')), :'job', 'ID');
+SELECT replace(told(backfill_publish('shape')), '_' || :'job', '_ID');
 SELECT * FROM changed WHERE line !~ '^(constraint|system trigger) ';  -- foreign keys are validated later
 INSERT INTO t (code, region, amount) VALUES ('c1', 1, 1), ('c2', 2, 2) RETURNING id, serial, note;
 SELECT id, amount, twice, note FROM t WHERE id IN (10, 20) ORDER BY id;
@@ -177,7 +177,7 @@ CALL await($$NOT EXISTS (SELECT FROM backfill.steps WHERE name = 'shape' AND pha
 SELECT * FROM changed;
 SELECT count(*) AS foreign_keys_of_the_archive FROM pg_constraint WHERE contype = 'f' AND conrelid = ('t_archive_' || :job)::regclass;
 
-SELECT replace(told(backfill_rollback('shape')), :'job', 'ID');
+SELECT replace(told(backfill_rollback('shape')), '_' || :'job', '_ID');
 SELECT * FROM changed WHERE line !~ '^(constraint|system trigger) ';  -- foreign keys are validated later
 INSERT INTO t (code, region, amount) VALUES ('c4', 4, 3) RETURNING id, serial, note;
 SELECT id, amount, twice, note FROM t WHERE id IN (10, 20, 5010, 5020, 99999) ORDER BY id;

@@ -42,7 +42,7 @@ CALL refused($$SELECT backfill_rollback('refuse')$$);
 CALL await($$waiting() LIKE 'a repair%'$$);
 SELECT waiting();
 SELECT state, error FROM backfill.jobs WHERE name = 'refuse';
-SELECT regexp_replace(problem, '_\d+', '_ID', 'g') AS problem, next_command FROM backfill.way_back;
+SELECT regexp_replace(problem, '_\d+', '_ID', 'g') AS problem, next_command FROM backfill.way_back WHERE name = 'refuse';
 INSERT INTO t VALUES (301, 'free', 0);
 DELETE FROM t WHERE id = 300;
 BEGIN;

@@ -46,13 +46,13 @@ CREATE VIEW changed AS
   UNION ALL SELECT 'new', line FROM (SELECT shape('t') EXCEPT ALL SELECT line FROM seen) AS x(line) ORDER BY 1, 2;
 
 SELECT count(*) > 0 AS planned FROM backfill_plan($$
-  name: shape
+  name: reshape
   scope: {table: t}
   transform: {add_columns: {tier: text}, set: {tier: "'gold'", note: "note || 'y'", x: 1, y: 1, z: id}}
   strategy: {chunk_by: blocks}$$);
-CALL ready('shape');
+CALL ready('reshape');
 CALL see();
-SELECT left(backfill_publish('shape'), 15);
+SELECT left(backfill_publish('reshape'), 17);
 SELECT * FROM changed;
 
 -- Since publish: everything that a DBA might do.
@@ -78,32 +78,32 @@ COMMENT ON STATISTICS new_statistics IS 'statistics';
 -- Rows that only the new shape allows.
 INSERT INTO t (id, code, a, b, note) VALUES (101, 'c1', NULL, 1, 'n1'), (102, 'c1', -5, 1, 'n2');
 CALL see();
-SELECT left(backfill_rollback('shape'), 17);
+SELECT left(backfill_rollback('reshape'), 19);
 SELECT * FROM changed;
 SELECT id, code, a, b, left(note, 5) AS note FROM t WHERE id IN (1, 2, 101, 102) ORDER BY id;
 SELECT relname FROM pg_class WHERE relname ~ '_archive_\d+$' AND relnamespace = 'shaping'::regnamespace;
 
 -- There and back again; only what is about the added column comes and goes.
 UPDATE t SET b = 9 WHERE id = 1;
-CALL ready('shape');
-SELECT left(backfill_publish('shape'), 15);
+CALL ready('reshape');
+SELECT left(backfill_publish('reshape'), 17);
 SELECT * FROM changed;
 UPDATE t SET b = 8 WHERE id = 2;
-SELECT left(backfill_rollback('shape'), 17);
+SELECT left(backfill_rollback('reshape'), 19);
 CALL see();
-SELECT left(backfill_publish('shape'), 15);
-SELECT left(backfill_rollback('shape'), 17);
+SELECT left(backfill_publish('reshape'), 17);
+SELECT left(backfill_rollback('reshape'), 19);
 SELECT * FROM changed;
-SELECT left(backfill_publish('shape'), 15);
+SELECT left(backfill_publish('reshape'), 17);
 
 -- Demands that rows of the old version do not meet are told, with the statements to run.
 CREATE UNIQUE INDEX distinct_z ON t (coalesce(z, 0));
 ALTER TABLE t ALTER x SET NOT NULL, ADD CONSTRAINT "y > 0" CHECK (y > 0);
 INSERT INTO t (id, b, x, y, z) VALUES (103, 1, 3, 3, 103);
 \set VERBOSITY terse
-SELECT left(backfill_rollback('shape'), 17);
+SELECT left(backfill_rollback('reshape'), 19);
 INSERT INTO t (id, b, note) VALUES (104, 1, 'new');
 INSERT INTO t (id, b, note, y) VALUES (105, 1, 'newer', 1);
 RESET search_path;
-SELECT left(backfill_cancel('shape'), 15);
+SELECT left(backfill_cancel('reshape'), 17);
 DROP SCHEMA shaping CASCADE;

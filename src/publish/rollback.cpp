@@ -46,13 +46,15 @@ class Alignment {
   // Nobody but us works on the old version, so this may take its time.  No other session drains any more until the end
   // of the transaction.
   void make(const TableShape &shape) {
-    with_tries(limits_of({job_}), "prepare the old version of " + job_.target_name, [&](Try &attempt) {
-      attempt.lock_job(job_.id, pg::JobLock::drain);
-      attempt.lock({job_.archive, pg::LockMode::access_exclusive}, true);
-      loosen(job_, old_version(job_));
-      drain_what_is_there(job_, shape);
-      left_ = tighten(job_, old_version(job_));
-      seen_ = table_fingerprint(job_);
+    pg::subtransaction([&] {
+      pg::as_extension([&] {
+        pg::lock_job(job_.id, pg::JobLock::drain);
+        lock_archive();
+        loosen(job_, old_version(job_));
+        drain_what_is_there(job_, shape);
+        left_ = tighten(job_, old_version(job_));
+        seen_ = table_fingerprint(job_);
+      });
     });
     if (!left_.empty())
       pg::warning("the old version does not allow all that the table demands now", joined(left_),
@@ -69,6 +71,20 @@ class Alignment {
   }
 
  private:
+  // Who reads it keeps nobody waiting but us.
+  void lock_archive() {
+    pg::set_local("lock_timeout", std::to_string(limits_of({job_}).give_up_after) + "ms");
+    try {
+      (void)pg::lock_relation(job_.archive, pg::LockMode::access_exclusive);
+    } catch (const Error &failure) {
+      if (failure.sqlstate != sqlstate::lock_not_available) throw;
+      throw Error(sqlstate::lock_not_available, "the old version of table \"" + job_.target_name + "\" is in use",
+                  "Somebody has held a lock on " + display_name(job_.target_schema, job_.archive_name) +
+                      " for longer than publish.give_up_after.",
+                  "Look for him in pg_locks; nothing was changed.");
+    }
+  }
+
   static std::string joined(const std::vector<std::string> &lines) {
     std::string text;
     for (const std::string &line : lines) text += (text.empty() ? "" : "\n") + line;

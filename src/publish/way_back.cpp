@@ -87,7 +87,8 @@ struct Retyped {
 std::vector<Retyped> retyped_columns(const Job &job) {
   pg::Result const rows = pg::as_extension([&] {
     return pg::execute(
-        "SELECT l.attname, format_type(l.atttypid, l.atttypmod) AS type, format_type(a.atttypid, a.atttypmod) AS old_type"
+        "SELECT l.attname, format_type(l.atttypid, l.atttypmod) AS type, format_type(a.atttypid, a.atttypmod) AS "
+        "old_type"
         "  FROM pg_attribute l JOIN pg_attribute a ON a.attrelid = $2 AND a.attname = l.attname AND NOT a.attisdropped"
         " WHERE l.attrelid = $1 AND l.attnum > 0 AND NOT l.attisdropped AND a.attgenerated = ''"
         "   AND (l.atttypid, l.atttypmod) <> (a.atttypid, a.atttypmod) ORDER BY l.attnum",
@@ -104,9 +105,8 @@ class Misfits {
  public:
   Misfits(const Job &job, const TableShape &shape) : job_(job), shape_(shape), key_(read_key(job, job.live)) {
     std::string const k = key_list(key_.size(), "k");
-    pg::Result const rows = pg::as_extension([&] {
-      return pg::execute("SELECT DISTINCT " + k + " FROM " + reverse_log_name(job) + " WHERE op <> 't'");
-    });
+    pg::Result const rows = pg::as_extension(
+        [&] { return pg::execute("SELECT DISTINCT " + k + " FROM " + reverse_log_name(job) + " WHERE op <> 't'"); });
     for (const auto &values : rows.values) {
       keys_.emplace_back();
       for (const auto &value : values) keys_.back().push_back(value.value_or(""));
@@ -134,9 +134,9 @@ class Misfits {
         as_transform(job_, [&] {
           pg::execute("SELECT count(pg_catalog.jsonb_populate_record(NULL::" +
                           qualified(job_.target_schema, job_.archive_name) + ", pg_catalog.jsonb_build_object(" +
-                          quote_literal(column.name) + ", l." + quote_ident(column.name) + "::pg_catalog.text))) FROM " +
-                          keys_item(key_) + " JOIN ONLY " + qualified(shape_.schema, shape_.table) + " AS l ON " +
-                          key_matches(shape_, "l", "k"),
+                          quote_literal(column.name) + ", l." + quote_ident(column.name) +
+                          "::pg_catalog.text))) FROM " + keys_item(key_) + " JOIN ONLY " +
+                          qualified(shape_.schema, shape_.table) + " AS l ON " + key_matches(shape_, "l", "k"),
                       params);
         });
       });
@@ -201,6 +201,13 @@ void require_archive(const Job &job) {
         {pg::Param::oid(job.archive), job.target_schema, job.archive_name});
   });
   std::string const expected = display_name(job.target_schema, job.archive_name);
+  if (!found.empty() && !relation_exists(job.live))
+    throw refusal(job, sqlstate::undefined_table,
+                  "table " + display_name(job.target_schema, job.target_name) + " no longer exists",
+                  "It was dropped since publish. The old version is still there, as " + found[0].text("name") +
+                      ", without what was written since.",
+                  "To keep it, copy it with CREATE TABLE … AS TABLE " + found[0].text("name") +
+                      "; SELECT backfill_finish(" + quote_literal(job.name) + "); drops it.");
   if (found.empty())
     throw refusal(job, sqlstate::undefined_table, "table " + expected + " no longer exists",
                   "It was the old version; somebody dropped it, and there is no way back.",
@@ -258,11 +265,10 @@ Error explain_refusal(const Job &job, const TableShape &shape, const Error &fail
     changes.push_back("ALTER COLUMN " + quote_ident(column.name) + " TYPE " + column.type);
   }
   if (lines.empty()) return failure;
-  return refusal(job, failure.sqlstate.c_str(), "the old version cannot hold values written since publish",
-                 joined(lines, "\n"),
-                 "Change these values; or make room with ALTER TABLE " +
-                     display_name(job.target_schema, job.archive_name) + " " + joined(changes, ", ") +
-                     "; and roll back again.");
+  return refusal(
+      job, failure.sqlstate.c_str(), "the old version cannot hold values written since publish", joined(lines, "\n"),
+      "Change these values; or make room with ALTER TABLE " + display_name(job.target_schema, job.archive_name) + " " +
+          joined(changes, ", ") + "; and roll back again.");
 }
 
 std::vector<std::vector<std::optional<std::string>>> look_back(int id) {

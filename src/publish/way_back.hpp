@@ -26,7 +26,7 @@ std::string describe(const std::vector<Unplaced> &unplaced);
 // The call that gives them up.
 std::string discarding_call(const Job &job, const std::vector<Unplaced> &unplaced);
 
-// The old version is there, under its name: 42P01, 55000.
+// Both versions are there, the old one under its name: 42P01, 55000.
 void require_archive(const Job &job);
 
 // By the catalog alone.  Raises 55000 where a column of the old version is gone, 2BP01 where something else needs a column
