@@ -248,6 +248,7 @@ void require_label_providers(const std::vector<Dependent> &dependents) {
 }
 
 void store_dependents(int job, const std::vector<Dependent> &dependents) {
+  if (dependents.empty()) return;
   std::vector<std::optional<std::string>> object, kind, fate, detail, classid, objid;
   for (const Dependent &dependent : dependents) {
     object.push_back(dependent.object);
@@ -258,7 +259,6 @@ void store_dependents(int job, const std::vector<Dependent> &dependents) {
     objid.push_back(std::to_string(dependent.objid));
   }
   pg::as_extension([&] {
-    pg::execute("DELETE FROM backfill.dependent WHERE job_id = $1", {job});
     pg::execute(
         "INSERT INTO backfill.dependent (job_id, id, object, kind, fate, detail, classid, objid)"
         " SELECT $1, n + (SELECT coalesce(max(id), 0) FROM backfill.dependent WHERE job_id = $1), object, kind, fate, "
@@ -267,6 +267,11 @@ void store_dependents(int job, const std::vector<Dependent> &dependents) {
         "objid, n)",
         {job, object, kind, fate, detail, classid, objid});
   });
+}
+
+void store_dependents_anew(int job, const std::vector<Dependent> &dependents) {
+  pg::as_extension([&] { pg::execute("DELETE FROM backfill.dependent WHERE job_id = $1", {job}); });
+  store_dependents(job, dependents);
 }
 
 std::vector<DependentChange> changed_dependents(const Job &job) {

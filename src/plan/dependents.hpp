@@ -32,6 +32,7 @@ void require_label_providers(const std::vector<Dependent> &dependents);
 
 // The rows of backfill.dependent.
 void store_dependents(int job, const std::vector<Dependent> &dependents);
+void store_dependents_anew(int job, const std::vector<Dependent> &dependents);  // in place of those there are
 
 // An object that came or went since the record was made.  By kind and name: a swap makes some anew, and one replaced by
 // its like is no obstacle.
