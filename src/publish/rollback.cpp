@@ -110,7 +110,7 @@ void remember_shape(const Swap &swap) {
   std::size_t const end = planned.find(' ');
   update_job(now.id, {{"fingerprint",
                        fresh.substr(0, fresh.find(' ')) + (end == std::string::npos ? "" : planned.substr(end))}});
-  store_dependents_anew(now.id, inventory(now.live, now.spec.publish.published_shadow));
+  store_dependents_anew(now.id, inventory(now.live, now.spec));
 }
 
 // The columns somebody added since publish, which he agreed to lose.  The others of the rejected version are derived
