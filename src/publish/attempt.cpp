@@ -209,7 +209,8 @@ void Try::lock_all(const std::vector<LockRequest> &requests) {
 }
 
 void Try::look_ahead(const std::vector<LockRequest> &requests) {
-  for (const LockRequest &request : requests) lock({request.relation, pg::LockMode::share_update_exclusive}, true);
+  for (const LockRequest &request : requests)
+    lock({request.relation, std::min(request.mode, pg::LockMode::share_update_exclusive)}, true);
   std::vector<Blocker> found = lock_holders(requests, long_open_factor * limits_.lock_timeout);
   std::erase_if(found, [](const Blocker &blocker) { return !blocker.lasting; });
   if (!found.empty()) throw Busy(std::move(found), "a table is in use for long");
