@@ -17,6 +17,12 @@ std::int64_t next_width(std::int64_t width, double actual_ms, double target_ms) 
   return rounded(static_cast<double>(width) * std::clamp(wanted, 1 / batch_shrink, batch_growth));
 }
 
+std::int64_t next_width(std::int64_t width, std::int64_t rows, double actual_ms, double target_ms) {
+  const double share = rows > 0 ? static_cast<double>(batch_rows_least) / static_cast<double>(rows) : 1;
+  const std::int64_t least = rounded(static_cast<double>(width) * std::min(share, 1.0));
+  return std::max(next_width(width, actual_ms, target_ms), least);
+}
+
 std::int64_t BatchSizer::width_for(std::int64_t remaining) const {
   const bool sliver = remaining - width_ < width_ / 2;  // also where width_ covers it all
   return sliver ? remaining : width_;

@@ -14,6 +14,11 @@ inline constexpr double batch_shrink = 8;  // ... and at least this fraction of 
 // REQUIRES: width >= 1, target_ms > 0.
 std::int64_t next_width(std::int64_t width, double actual_ms, double target_ms);
 
+// The same after a batch of `rows` rows: never so narrow that fewer than batch_rows_least are to be expected.  Such a
+// batch is all overhead (a commit that waits for a standby, say), and a narrower one takes as long.
+inline constexpr std::int64_t batch_rows_least = 20;
+std::int64_t next_width(std::int64_t width, std::int64_t rows, double actual_ms, double target_ms);
+
 // The width of the batches of one chunk worker, kept from chunk to chunk.  Lives in the worker; no lock.
 class BatchSizer {
  public:

@@ -48,8 +48,10 @@ struct Inserter {
   bool generates, checks;
   ExprState *mark;  // of RETURNING, or nullptr
 
+  MemoryContext home;    // of what lives as long as the statement
   MemoryContext memory;  // of the batch's tuples
   TupleTableSlot *batch[batch_rows];
+  int slots;  // of the batch, made so far
   int buffered;
   Size bytes;
   BulkInsertState bulk;
@@ -89,12 +91,21 @@ bool is_marked(Inserter *in) {
   return !null && DatumGetBool(value);
 }
 
-void buffer(Inserter *in) {
+void buffer(Inserter *in, HeapTuple tuple) {
+  if (in->buffered == in->slots) {
+    MemoryContext const outer = MemoryContextSwitchTo(in->home);
+    in->batch[in->slots++] = MakeSingleTupleTableSlot(RelationGetDescr(in->table), &TTSOpsHeapTuple);
+    MemoryContextSwitchTo(outer);
+  }
+  ExecStoreHeapTuple(tuple, in->batch[in->buffered++], false);
+  in->bytes += tuple->t_len;
+}
+
+HeapTuple form_tuple(Inserter *in) {
   MemoryContext const outer = MemoryContextSwitchTo(in->memory);
   HeapTuple const tuple = heap_form_tuple(RelationGetDescr(in->table), in->row->tts_values, in->row->tts_isnull);
   MemoryContextSwitchTo(outer);
-  ExecStoreHeapTuple(tuple, in->batch[in->buffered++], false);
-  in->bytes += tuple->t_len;
+  return tuple;
 }
 
 bool receive(TupleTableSlot *slot, DestReceiver *self) {
@@ -103,7 +114,7 @@ bool receive(TupleTableSlot *slot, DestReceiver *self) {
   if (in->generates) ExecComputeStoredGenerated(in->result, in->state, in->row, CMD_INSERT);
   if (in->checks) ExecConstraints(in->result, in->row, in->state);
   if (in->mark != nullptr && is_marked(in)) in->done.marked++;
-  buffer(in);
+  buffer(in, form_tuple(in));
   ResetPerTupleExprContext(in->state);
   if (in->buffered == batch_rows || in->bytes >= batch_bytes) flush(in);
   return true;
@@ -148,8 +159,8 @@ Inserter *make_inserter(Relation table, Query *insert, Expr *mark) {
   }
 
   // The first block holds a batch, and a reset keeps it.
+  in->home = CurrentMemoryContext;
   in->memory = AllocSetContextCreate(CurrentMemoryContext, "backfill batch", 0, 4 * batch_bytes, 8 * batch_bytes);
-  for (TupleTableSlot *&slot : in->batch) slot = MakeSingleTupleTableSlot(shape, &TTSOpsHeapTuple);
   in->bulk = GetBulkInsertState();
   return in;
 }
@@ -157,7 +168,7 @@ Inserter *make_inserter(Relation table, Query *insert, Expr *mark) {
 void end_inserter(Inserter *in) {
   FreeBulkInsertState(in->bulk);
   table_finish_bulk_insert(in->table, TABLE_INSERT_SKIP_FSM);
-  for (TupleTableSlot *slot : in->batch) ExecDropSingleTupleTableSlot(slot);
+  for (int i = 0; i < in->slots; i++) ExecDropSingleTupleTableSlot(in->batch[i]);
   ExecDropSingleTupleTableSlot(in->row);
   FreeExecutorState(in->state);
 }
@@ -171,7 +182,7 @@ bool takes_rows_in_bulk(Relation table) {
 }
 
 TargetEntry *null_column(Form_pg_attribute column, AttrNumber number) {
-  // What an INSERT puts into a dropped column.
+  // As the planner has it for an INSERT.
   Const *const null = column->attisdropped ? makeConst(INT4OID, -1, InvalidOid, sizeof(std::int32_t), 0, true, true)
                                            : makeConst(column->atttypid, -1, column->attcollation, column->attlen, 0,
                                                        true, column->attbyval);
@@ -187,13 +198,18 @@ TargetEntry *entry_for(List *entries, AttrNumber number) {
   return nullptr;
 }
 
-// The analyzed list, filled up to all columns of the table; NIL where a column has neither value nor default.
+// A null that no constraint of a domain has to see, or that is to be overwritten.
+bool may_be_omitted(Form_pg_attribute column) {
+  return column->attisdropped || column->attgenerated != '\0' || get_typtype(column->atttypid) != TYPTYPE_DOMAIN;
+}
+
+// The analyzed list, filled up to all columns of the table; NIL where that cannot be done.
 List *whole_row(List *entries, TupleDesc shape) {
   List *row = NIL;
   for (AttrNumber number = 1; number <= shape->natts; number++) {
     Form_pg_attribute const column = TupleDescAttr(shape, number - 1);
     TargetEntry *entry = entry_for(entries, number);
-    if (entry == nullptr && (column->attisdropped || column->attgenerated != '\0')) entry = null_column(column, number);
+    if (entry == nullptr && may_be_omitted(column)) entry = null_column(column, number);
     if (entry == nullptr) return NIL;
     row = lappend(row, entry);
   }
@@ -212,19 +228,22 @@ List *receiver_expressions(TupleDesc shape, Expr *mark) {
   return expressions;
 }
 
-// Nothing that runs for a row may need what is forbidden in parallel mode, as writing or a subtransaction is.  What a
-// domain's constraints do is not declared.
-bool may_be_parallel(TupleDesc shape, Expr *mark) {
-  for (int i = 0; i < shape->natts; i++)
-    if (!TupleDescAttr(shape, i)->attisdropped && get_typtype(TupleDescAttr(shape, i)->atttypid) == TYPTYPE_DOMAIN)
-      return false;
-  Query *const query = makeNode(Query);
-  query->commandType = CMD_SELECT;
+// While a parallel plan runs and its leader has written, no function may write, open a subtransaction or even look with a
+// fresh snapshot, as volatile ones do, whatever they say of themselves.  What a domain's constraints do is not declared; a
+// cast to a domain counts as restricted.
+bool is_harmless(Query *query) {
+  return max_parallel_hazard(query) == PROPARALLEL_SAFE && !contain_volatile_functions(reinterpret_cast<Node *>(query));
+}
+
+bool may_be_parallel(Query *select, TupleDesc shape, Expr *mark) {
+  Query *const receiver = makeNode(Query);
+  receiver->commandType = CMD_SELECT;
   ListCell *cell;
-  foreach (cell, receiver_expressions(shape, mark))
-    query->targetList =
-        lappend(query->targetList, makeTargetEntry(static_cast<Expr *>(lfirst(cell)), 1, nullptr, false));
-  return max_parallel_hazard(query) != PROPARALLEL_UNSAFE;
+  foreach (cell, receiver_expressions(shape, mark)) {
+    Expr *const expression = static_cast<Expr *>(lfirst(cell));
+    receiver->targetList = lappend(receiver->targetList, makeTargetEntry(expression, 1, nullptr, false));
+  }
+  return is_harmless(select) && is_harmless(receiver);
 }
 
 void turn_into_select(Query *query, List *row) {
@@ -279,13 +298,13 @@ bool insert_analyzed(Query *query, const char *sql, BulkInsert *done) {
   TupleDesc const shape = RelationGetDescr(table);
   Expr *const mark = query->returningList == NIL ? nullptr : linitial_node(TargetEntry, query->returningList)->expr;
   List *const row = whole_row(query->targetList, shape);
-  bool const possible = takes_rows_in_bulk(table) && row != NIL &&
+  bool const possible = takes_rows_in_bulk(table) && list_length(row) == shape->natts &&
                         (mark == nullptr || (exprType(reinterpret_cast<Node *>(mark)) == BOOLOID &&
                                              !checkExprHasSubLink(reinterpret_cast<Node *>(mark))));
   if (possible) {
     Inserter *const in = make_inserter(table, query, mark);
-    int const options = may_be_parallel(shape, mark) ? CURSOR_OPT_PARALLEL_OK : 0;
     turn_into_select(query, row);
+    int const options = may_be_parallel(query, shape, mark) ? CURSOR_OPT_PARALLEL_OK : 0;
     execute_into(query, sql, options, in);
     *done = in->done;
     end_inserter(in);

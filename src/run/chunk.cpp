@@ -182,7 +182,8 @@ bool run_chunk(const Job &job, const Step &step) {
     if (batch.last) return true;
     from = batch.end;
     if (run.splits)
-      width = std::min(next_width(width, elapsed, static_cast<double>(job.spec.strategy.batch_target)), run.width);
+      width = std::min(next_width(width, batch.rows, elapsed, static_cast<double>(job.spec.strategy.batch_target)),
+                       run.width);
   }
 }
 

@@ -60,7 +60,22 @@ bool purge(const Job &job, const Step &) {
   return false;
 }
 
+// Builds that go on at once divide among them what one may take.
+void divide_build_budget(const Job &job, const Step &step) {
+  if (step.stage != stage::index) return;
+  std::size_t const builds = load_steps(job.id, "index").size();
+  auto const sharers =
+      static_cast<std::int64_t>(std::min<std::size_t>(static_cast<std::size_t>(job.parallelism), builds));
+  auto const number = [](const char *setting) {
+    return pg::query_integer("SELECT setting FROM pg_settings WHERE name = $1", {setting});
+  };
+  std::int64_t const kilobytes = number("maintenance_work_mem"), workers = number("max_parallel_maintenance_workers");
+  pg::set_local("maintenance_work_mem", std::to_string(std::max<std::int64_t>(1024, kilobytes / sharers)) + "kB");
+  pg::set_local("max_parallel_maintenance_workers", std::to_string((workers + sharers - 1) / sharers));
+}
+
 bool index(const Job &job, const Step &step) {
+  divide_build_budget(job, step);
   build_index(job, static_cast<Oid>(parse_document(step.params).find("index")->integer()));
   return true;
 }

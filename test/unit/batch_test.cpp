@@ -23,6 +23,15 @@ TEST(Batch, IsBounded) {
   EXPECT_GT(next_width(widest, 1, 1000), 0);
 }
 
+TEST(Batch, IsNotNarrowedToNothingByOverhead) {
+  EXPECT_EQ(next_width(1000, 0, 1e9, 1000), 1000);
+  EXPECT_EQ(next_width(1000, batch_rows_least, 1e9, 1000), 1000);
+  EXPECT_EQ(next_width(1000, batch_rows_least / 2, 1e9, 1000), 1000);
+  EXPECT_EQ(next_width(1000, 2 * batch_rows_least, 1e9, 1000), 500);
+  EXPECT_EQ(next_width(1000, 1000, 1e9, 1000), 125);
+  EXPECT_EQ(next_width(1000, 1, 500, 1000), 2000);
+}
+
 TEST(BatchSizer, ConvergesOnTheTarget) {
   BatchSizer sizer(1, 1000);
   for (int i = 0; i < 20; ++i) {
