@@ -150,6 +150,11 @@ bool was_rewritten(const Job &job) {
   });
 }
 
+bool truncate_logged(const Job &job) {
+  return pg::as_extension(
+      [&] { return pg::query_boolean("SELECT EXISTS (SELECT FROM " + log_name(job) + " WHERE op = 't')"); });
+}
+
 bool capture_intact(const Job &job) {
   return pg::as_extension([&] {
     return log_oid(log_name(job)) != 0 && intact(job.live, capture_triggers(job, job.live, log_name(job), "capture"));

@@ -23,7 +23,8 @@ bool capture_intact(const Job &job);
 // VACUUM FULL and CLUSTER move rows between blocks, of which no trigger tells; the file of the table does.  It is noted
 // when capture is installed, and anew when the copy has to begin again.
 void note_file(const Job &job);
-bool was_rewritten(const Job &job);  // live has another file than the one noted
+bool was_rewritten(const Job &job);  // live has another file than the one noted, as TRUNCATE gives it one too
+bool truncate_logged(const Job &job);
 
 void remove_capture(const Job &job, Oid table);  // drops the job's capture triggers; caller holds ACCESS EXCLUSIVE
 

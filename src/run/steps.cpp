@@ -52,7 +52,7 @@ bool make_shadow(const Job &job, const Step &) {
 
 bool purge(const Job &job, const Step &) {
   pg::lock_job(job.id, pg::JobLock::drain);
-  bool const rewritten = was_rewritten(job);
+  bool const rewritten = was_rewritten(job) && !truncate_logged(job);
   if (!purge_logged_keys(job, read_shape(job)).truncated) return true;
   // The shadow was emptied: the copy begins again; there is no index yet, so chunks need not replace anything.
   reopen_steps(job.id, {"range", "blocks"}, false);
