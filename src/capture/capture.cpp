@@ -37,6 +37,8 @@ Oid log_oid(const std::string &name) {
   return static_cast<Oid>(pg::query_integer("SELECT coalesce(to_regclass($1)::oid, 0)::bigint", {name}));
 }
 
+std::string present_log(const Job &job) { return job.state == "published" ? reverse_log_name(job) : log_name(job); }
+
 std::string table_text(const Job &job, Oid table) {
   auto const name =
       pg::query_value("SELECT max(oid::regclass::text) FROM pg_class WHERE oid = $1", {pg::Param::oid(table)});
@@ -196,11 +198,17 @@ void remove_guard(const Job &job) {
 }
 
 std::int64_t pending_keys(const Job &job) {
-  std::string const log = job.state == "published" ? reverse_log_name(job) : log_name(job);
+  std::string const log = present_log(job);
   return pg::as_extension([&]() -> std::int64_t {
     if (log_oid(log) == 0) return 0;
     return pg::query_integer("SELECT count(*) FROM " + log);
   });
+}
+
+bool has_pending_keys(const Job &job) {
+  std::string const log = present_log(job);
+  return pg::as_extension(
+      [&] { return log_oid(log) != 0 && pg::query_boolean("SELECT EXISTS (SELECT FROM " + log + ")"); });
 }
 
 }  // namespace backfill

@@ -38,5 +38,6 @@ void remove_guard(const Job &job);
 
 // Rows waiting in the log of the job's present direction.
 std::int64_t pending_keys(const Job &job);
+bool has_pending_keys(const Job &job);
 
 }  // namespace backfill

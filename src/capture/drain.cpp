@@ -65,11 +65,13 @@ Taken take(const Job &job, std::size_t keys, std::optional<std::int64_t> limit) 
   });
 }
 
-void delete_from_shadow(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
-                        const std::vector<pg::Param> &keys) {
-  pg::execute("DELETE FROM ONLY " + shadow_name(job, shape) + " AS s USING " + keys_item(key) + " WHERE " +
-                  key_matches(shape, "s", "k"),
-              keys);
+// Returns the number of distinct keys.
+std::int64_t delete_from_shadow(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
+                                const std::vector<pg::Param> &keys) {
+  return pg::query_integer("WITH k AS MATERIALIZED (SELECT * FROM " + keys_item(key) + "), gone AS (DELETE FROM ONLY " +
+                               shadow_name(job, shape) + " AS s USING k WHERE " + key_matches(shape, "s", "k") +
+                               ") SELECT count(*) FROM k",
+                           keys);
 }
 
 std::int64_t insert_into_shadow(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
@@ -114,9 +116,8 @@ DrainResult drain_seen(const Job &job, const TableShape &shape, std::optional<st
   std::vector<pg::Param> const keys = key_params(taken.keys, key.size());
   DrainResult result{.taken = taken.rows};
   as_transform(job, [&] {
-    delete_from_shadow(job, shape, key, keys);
+    result.keys = delete_from_shadow(job, shape, key, keys);
     std::int64_t const written = insert_into_shadow(job, shape, key, keys);
-    result.keys = pg::query_integer("SELECT count(*) FROM " + keys_item(key), keys);
     if (may_drop(job)) result.dropped = std::max<std::int64_t>(0, count_live(shape, key, keys) - written);
   });
   return result;

@@ -18,7 +18,9 @@ std::vector<KeyColumn> read_key(const Job &job, Oid table) {
         "SELECT b.attname, b.attnum, format_type(b.type, -1) AS type,"
         "       (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname)"
         "          FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace"
-        "         WHERE c.oid = b.collation) AS collation "
+        "         WHERE c.oid = b.collation) AS collation,"
+        "       t.typlen > 0 AND EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod"
+        "                                 WHERE m.amname = 'btree' AND o.opcdefault AND o.opcintype = t.oid) AS sorts "
         "  FROM base b JOIN pg_type t ON t.oid = b.type WHERE t.typtype <> 'd' ORDER BY b.ord",
         {pg::Param::oid(table), pg::Param(job.key)});
   });
@@ -28,8 +30,8 @@ std::vector<KeyColumn> read_key(const Job &job, Oid table) {
                 "Cancel the job and plan it again.");
   std::vector<KeyColumn> key;
   for (const auto row : result)
-    key.push_back(
-        {row.text("attname"), static_cast<int>(row.integer("attnum")), row.text("type"), row.text("collation")});
+    key.push_back({row.text("attname"), static_cast<int>(row.integer("attnum")), row.text("type"),
+                   row.text("collation"), row.boolean("sorts")});
   return key;
 }
 
@@ -55,16 +57,19 @@ std::vector<pg::Param> key_params(const std::vector<KeyText> &keys, std::size_t 
 }
 
 std::string keys_item(const std::vector<KeyColumn> &key, int first, const std::string &alias) {
-  std::string arrays, values;
+  std::string arrays, values, order;
+  bool sorts = true;
   for (std::size_t i = 0; i < key.size(); i++) {
     std::string const name = "k" + std::to_string(i + 1), comma = i > 0 ? ", " : "";
     arrays += comma + "pg_catalog.unnest($" + std::to_string(first + static_cast<int>(i)) + ")";
     values += comma + "u." + name + "::" + key[i].type;
     if (!key[i].collation.empty()) values += " COLLATE " + key[i].collation;
     values += " AS " + name;
+    sorts = sorts && key[i].sorts;
+    if (sorts) order += (i > 0 ? ", " : " ORDER BY ") + name;
   }
-  return "(SELECT DISTINCT " + values + " FROM ROWS FROM (" + arrays + ") AS u(" + key_list(key.size(), "k") +
-         ")) AS " + alias;
+  return "(SELECT DISTINCT " + values + " FROM ROWS FROM (" + arrays + ") AS u(" + key_list(key.size(), "k") + ")" +
+         order + ") AS " + alias;
 }
 
 }  // namespace backfill

@@ -31,8 +31,9 @@ namespace backfill {
 
 namespace {
 
-constexpr std::int64_t drain_limit = 10000;    // log rows a batch
-constexpr std::int64_t drained_enough = 1000;  // a smaller batch ends the first catch-up
+constexpr std::int64_t drain_limit = 10000;     // log rows a batch
+constexpr std::int64_t sweep_at_least = 50000;  // log rows taken
+constexpr std::int64_t drained_enough = 1000;   // a smaller batch ends the first catch-up
 constexpr char truncated_detail[] = "The table was truncated: every chunk runs again.";
 constexpr char rewritten_detail[] = "VACUUM FULL, CLUSTER or the like rewrote the table: every chunk runs again.";
 constexpr long retry_pause = 200;                  // ms
@@ -342,6 +343,29 @@ bool replace_one_chunk(const Job &job) {
   return true;
 }
 
+// A batch that a crash undoes is undone whole, log rows and all, and is drained again: nobody has to wait until it is on
+// disk, or on a standby.
+void commit_lazily() { pg::set_local("synchronous_commit", "off"); }
+
+// What was taken stays in the log's pages until they are vacuumed, and every look at the log has to pass it: autovacuum
+// comes too seldom for a log that is written all the time.  Where an old snapshot holds vacuum back, the log grows and is
+// swept the more seldom the larger it is.
+void sweep(Oid log, std::int64_t taken) {
+  static Oid swept = 0;
+  static std::int64_t since = 0, worth = 0;
+  if (log != swept) swept = log, since = 0, worth = sweep_at_least;
+  since += taken;
+  if (since < worth) return;
+  pg::vacuum(log);
+  since = 0;
+  worth = std::max(sweep_at_least, pg::transaction([&] {
+                     return pg::as_extension([&] {
+                       return pg::query_integer("SELECT relpages * 50::bigint FROM pg_class WHERE oid = $1",
+                                                {pg::Param::oid(log)});
+                     });
+                   }));
+}
+
 // Of a published job whose changes the archive refuses: they wait until somebody has put it right.
 void keep_log_small(const Job &job) {
   pg::transaction([&] {
@@ -365,12 +389,13 @@ bool run_step(const Job &job, const Step &step) {
 
 std::int64_t catch_up(const Job &job) {
   if (replace_one_chunk(job)) return drained_enough;
-  return pg::transaction([&] {
+  std::int64_t const taken = pg::transaction([&] {
     pg::lock_job(job.id, pg::JobLock::drain);
     // The publisher may have been the one who had the lock.
     std::optional<Job> const now = load_job(job.id);
     if (!now || (now->state != "running" && now->state != "ready")) return std::int64_t{0};
-    if (pending_keys(*now) == 0) return std::int64_t{0};
+    if (!has_pending_keys(*now)) return std::int64_t{0};
+    commit_lazily();
     DrainResult const result = drain_batch(*now, read_shape(*now), drain_limit);
     if (result.truncated) {
       start_over(*now);
@@ -382,16 +407,21 @@ std::int64_t catch_up(const Job &job) {
     }
     return result.taken;
   });
+  sweep(job.capture_log, taken);
+  return taken;
 }
 
 std::int64_t catch_up_archive(const Job &job) {
   try {
-    return pg::transaction([&] {
+    std::int64_t const taken = pg::transaction([&] {
       pg::lock_job(job.id, pg::JobLock::drain);
       std::optional<Job> const now = load_job(job.id);
-      if (!now || now->state != "published" || pending_keys(*now) == 0) return std::int64_t{0};
+      if (!now || now->state != "published" || !has_pending_keys(*now)) return std::int64_t{0};
+      commit_lazily();
       return drain_reverse(*now, read_shape(*now), drain_limit).taken;
     });
+    sweep(job.reverse_log, taken);
+    return taken;
   } catch (const Error &failure) {
     if (!is_transient(failure.sqlstate)) keep_log_small(job);
     throw;

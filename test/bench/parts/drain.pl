@@ -19,6 +19,8 @@ my $keys = by_size(200, 100_000, 500_000);
 my $rounds = by_size(1, 3, 3);
 my $seconds = by_size(1, 20, 120);
 my $rate = by_size(500, 5000, 5000);
+# Writers do not wait for the disk, or there would be no such rate on a small machine.
+$ENV{PGOPTIONS} = '-c synchronous_commit=off';
 my $scripts = "$ENV{BENCH_CHECKOUT}/test/bench/pgbench";
 
 sql("\\set rows $rows\n\\i $scripts/accounts.sql");
@@ -39,8 +41,9 @@ for my $direction (@directions)
   my @rates = map { $_->{rate} } @{ $raw{$key} };
   budget("$key drain, keys/s", median(@rates), '>=', 50_000, '%.0f', "median of $rounds, " . spread('%.0f', @rates));
   my $backlog = $raw{"${key}_backlog"};
-  # Bounded: no more than two seconds of writes, and not more at the end than in the middle.
-  budget("$key backlog at most, keys", $backlog->{most}, '<=', 2 * $rate, '%.0f', number($backlog->{tps}) . " writes/s for $seconds s");
+  # Bounded: no more than two seconds of writes.
+  budget("$key backlog at most, keys", $backlog->{most}, '<=', 2 * $rate, '%.0f',
+    number($backlog->{tps}) . " writes/s for $seconds s" . ($backlog->{tps} < 0.95 * $rate ? ", not the $rate asked for" : ''));
 }
 finish('Drain', raw => \%raw, tables => [ {
     caption => number($keys) . ' keys of ' . number($rows) . " rows changed at once; then $seconds s of $rate writes/s",
