@@ -87,7 +87,7 @@ SELECT inserted, updated, deleted, regexp_replace(problem, '_\d+', '_ID') AS pro
 SELECT left(backfill_finish('gone'), 13);
 INSERT INTO t (day, word) VALUES ('2024-02-01', 'after') RETURNING id, number, v;
 
--- The table in service dropped: both leave nothing.
+-- The table in service dropped: finishing keeps the only rows left, in a table that takes writes again.
 SELECT count(*) > 0 AS planned FROM backfill_plan('{name: lost, scope: {table: t}, transform: {set: {word: "word"}}, strategy: {chunk_by: blocks}}');
 SELECT count(*) FROM backfill_run('lost');
 CALL await($$state = 'ready' FROM backfill.jobs WHERE name = 'lost'$$);
@@ -95,8 +95,11 @@ SELECT left(backfill_publish('lost'), 14);
 BEGIN;
 DROP TABLE t CASCADE;
 CALL refused($$SELECT backfill_rollback('lost')$$);
-SELECT left(backfill_finish('lost'), 13);
-SELECT relname FROM pg_class WHERE relnamespace = 'keeping'::regnamespace AND relkind IN ('r', 'i', 'S', 'v') ORDER BY relname COLLATE "C";
+SELECT regexp_replace(regexp_replace(backfill_finish('lost'), 'in \d+ tr.*ms', 'in N tries'), '_\d+', '_ID');
+SELECT archive IS NULL AS forgotten, state FROM backfill.jobs WHERE name = 'lost' ORDER BY id DESC LIMIT 1;
+SELECT relname AS kept FROM pg_class WHERE relname ~ '^t_archive_\d+$' \gset
+INSERT INTO :kept (id, number, day, word) OVERRIDING SYSTEM VALUE VALUES (100000, 1, '2024-02-01', 'again') RETURNING word;
+SELECT regexp_replace(relname, '_\d+', '_ID') AS relname FROM pg_class WHERE relnamespace = 'keeping'::regnamespace AND relkind IN ('r', 'i', 'S', 'v') ORDER BY relname COLLATE "C";
 ROLLBACK;
 
 -- The end of the retention, by the coordinator; shortened, it is over at once.

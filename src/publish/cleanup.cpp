@@ -77,13 +77,28 @@ void validate_now(const Job &job) {
   }
 }
 
+// Somebody dropped the table in service: the archive holds the only rows there are.
+bool is_last_version(const Job &job) { return relation_exists(job.archive) && !relation_exists(job.live); }
+
+// It stays, a table like any other.
+void let_go_of_archive(const Job &job, Try &attempt) {
+  attempt.lock_all({{job.archive, pg::LockMode::access_exclusive}});
+  remove_guard(job);
+  drop_what_is_left(job, 0, attempt);
+}
+
 Tries finish(const Job &job, const Limits &limits) {
   validate_now(job);
   refresh_now(job);
   return with_tries(limits, "finish " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
-    drop_what_is_left(job, job.archive, attempt);
-    record_ended(job, "finished", "The archive was dropped " + describe(attempt.so_far()) + ".");
+    if (is_last_version(job)) {
+      let_go_of_archive(job, attempt);
+      record_ended(job, "finished", "The table in service is gone, so the archive was kept, as an ordinary table.");
+    } else {
+      drop_what_is_left(job, job.archive, attempt);
+      record_ended(job, "finished", "The archive was dropped " + describe(attempt.so_far()) + ".");
+    }
   });
 }
 
@@ -105,9 +120,14 @@ bool end_retention_of(const Job &job, Milliseconds patience) {
 
 std::string finish_job(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::finish);
+  std::string const last = pg::as_extension([&] {
+    return is_last_version(job) ? *pg::query_value("SELECT $1::regclass", {pg::Param::oid(job.archive)})
+                                : std::string();
+  });
   Tries const tries = finish(job, limits_of({job}));
-  return "finished " + job.name + " " + describe(tries) + "; " + display_name(job.target_schema, job.archive_name) +
-         " was dropped";
+  std::string const ended = "finished " + job.name + " " + describe(tries) + "; ";
+  if (!last.empty()) return ended + last + " was kept: the table in service is gone, and it holds the last rows of it";
+  return ended + display_name(job.target_schema, job.archive_name) + " was dropped";
 }
 
 std::string cancel_job(const Job &job) {

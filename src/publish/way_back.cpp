@@ -206,8 +206,7 @@ void require_archive(const Job &job) {
                   "table " + display_name(job.target_schema, job.target_name) + " no longer exists",
                   "It was dropped since publish. The old version is still there, as " + found[0].text("name") +
                       ", without what was written since.",
-                  "To keep it, copy it with CREATE TABLE … AS TABLE " + found[0].text("name") +
-                      "; SELECT backfill_finish(" + quote_literal(job.name) + "); drops it.");
+                  "SELECT backfill_finish(" + quote_literal(job.name) + "); keeps it, as an ordinary table: rename it.");
   if (found.empty())
     throw refusal(job, sqlstate::undefined_table, "table " + expected + " no longer exists",
                   "It was the old version; somebody dropped it, and there is no way back.",

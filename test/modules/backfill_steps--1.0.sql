@@ -59,7 +59,7 @@ BEGIN
   ALTER TABLE public.parts RENAME TO parts_archive;
   ALTER TABLE public.parts_shadow RENAME TO parts;
   UPDATE backfill.job SET state = 'published', published_at = now(), archive_until = 'infinity', running_since = NULL,
-    live = shadow, archive = live, shadow = NULL;
+    live = shadow, archive = live, shadow = NULL WHERE id = (SELECT max(id) FROM backfill.job);
   PERFORM backfill_test.turn('parts');
 END $$;
 
