@@ -202,11 +202,12 @@ void require_archive(const Job &job) {
   });
   std::string const expected = display_name(job.target_schema, job.archive_name);
   if (!found.empty() && !relation_exists(job.live))
-    throw refusal(job, sqlstate::undefined_table,
-                  "table " + display_name(job.target_schema, job.target_name) + " no longer exists",
-                  "It was dropped since publish. The old version is still there, as " + found[0].text("name") +
-                      ", without what was written since.",
-                  "SELECT backfill_finish(" + quote_literal(job.name) + "); keeps it, as an ordinary table: rename it.");
+    throw refusal(
+        job, sqlstate::undefined_table,
+        "table " + display_name(job.target_schema, job.target_name) + " no longer exists",
+        "It was dropped since publish. The old version is still there, as " + found[0].text("name") +
+            ", without what was written since.",
+        "SELECT backfill_finish(" + quote_literal(job.name) + "); keeps it, as an ordinary table: rename it.");
   if (found.empty())
     throw refusal(job, sqlstate::undefined_table, "table " + expected + " no longer exists",
                   "It was the old version; somebody dropped it, and there is no way back.",
