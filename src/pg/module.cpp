@@ -1,6 +1,12 @@
 // What makes this library a PostgreSQL module.
-#include "pg/postgres.hpp"
+#include "pg/guard.hpp"
+#include "pg/settings.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+void _PG_init(void) {
+  backfill::pg::entry([] { backfill::pg::define_settings(); });
+}
 }
