@@ -180,12 +180,13 @@ play_truncate() {
   truncate_both && await_truncated 2 && await_ready && publish_and_back
 }
 
-# TRUNCATE waits for writers who hold orders and then want the control, never the other way round.
+# TRUNCATE waits for writers who hold orders and then want the control, never the other way round; the reader of both, who
+# begins with the control, stands aside (writers/read.sql).
 truncate_both() {
-  as postgres -d "$database" -1 -c 'SET search_path = shop' -c 'CREATE TEMP TABLE kept AS SELECT * FROM control WHERE id % 2 = 0 OR id < 0' \
+  as postgres -d "$database" -1 -c 'SELECT pg_advisory_xact_lock(1, 1)' -c 'SET search_path = shop' -c 'CREATE TEMP TABLE kept AS SELECT * FROM control WHERE id % 2 = 0 OR id < 0' \
     -c 'TRUNCATE orders' -c 'TRUNCATE control' \
     -c "INSERT INTO orders (${columns/, total/}) SELECT ${columns/, total/} FROM kept" \
-    -c "INSERT INTO control (${columns/, total/}) SELECT ${columns/, total/} FROM kept"
+    -c "INSERT INTO control (${columns/, total/}) SELECT ${columns/, total/} FROM kept" >/dev/null
 }
 
 await_truncated() {
