@@ -27,6 +27,7 @@ extern "C" {
 #include "utils/array.h"
 #include "utils/datum.h"
 #include "utils/pg_lsn.h"
+#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(backfill_capture);
 PG_FUNCTION_INFO_V1(backfill_capture_truncate);
@@ -73,10 +74,16 @@ Relation open_log(const Trigger *trigger, const char *prefix) {
   char expected[NAMEDATALEN];
   snprintf(expected, sizeof expected, "%s_%s", prefix, trigger->tgargs[1]);
 
-  char *const name = OidIsValid(oid) ? get_rel_name(oid) : nullptr;
-  if (name == nullptr || strcmp(name, expected) != 0 || get_rel_relkind(oid) != RELKIND_RELATION) return nullptr;
-  char *const schema = get_namespace_name(get_rel_namespace(oid));
-  if (schema == nullptr || strcmp(schema, "backfill") != 0) return nullptr;
+  // One look into the cache: this is paid by every statement of every writer.
+  HeapTuple const tuple = OidIsValid(oid) ? SearchSysCache1(RELOID, ObjectIdGetDatum(oid)) : nullptr;
+  if (!HeapTupleIsValid(tuple)) return nullptr;
+  Form_pg_class const relation = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+  bool const named = relation->relkind == RELKIND_RELATION && strcmp(NameStr(relation->relname), expected) == 0;
+  ::Oid const schema = relation->relnamespace;
+  ReleaseSysCache(tuple);
+  if (!named) return nullptr;
+  char *const schema_name = get_namespace_name(schema);
+  if (schema_name == nullptr || strcmp(schema_name, "backfill") != 0) return nullptr;
   return try_table_open(oid, RowExclusiveLock);
 }
 
@@ -248,7 +255,7 @@ Datum backfill_capture(PG_FUNCTION_ARGS) {
   if (target == nullptr) target = find_target(fcinfo, data, "log", 1, 2);
   if (!OidIsValid(target->log) || !TRIGGER_FIRED_FOR_ROW(data->tg_event)) return PointerGetDatum(nullptr);
 
-  Relation const log = table_open(target->log, RowExclusiveLock);
+  Relation const log = table_open(target->log, NoLock);
   TupleDesc const desc = RelationGetDescr(data->tg_relation);
   if (TRIGGER_FIRED_BY_UPDATE(data->tg_event)) {
     if (target->fits && !same_key(target, data->tg_trigtuple, data->tg_newtuple, desc))
@@ -267,7 +274,7 @@ Datum backfill_capture_reverse(PG_FUNCTION_ARGS) {
   if (target == nullptr) target = find_target(fcinfo, data, "reverse", 2, 3);
   if (!OidIsValid(target->log) || !TRIGGER_FIRED_FOR_ROW(data->tg_event)) return PointerGetDatum(nullptr);
 
-  Relation const log = table_open(target->log, RowExclusiveLock);
+  Relation const log = table_open(target->log, NoLock);
   log_reverse(log, target, data);
   table_close(log, NoLock);
   return PointerGetDatum(nullptr);
