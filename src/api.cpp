@@ -9,6 +9,7 @@
 #include "publish/publish.hpp"
 #include "publish/way_back.hpp"
 #include "report/markdown.hpp"
+#include "report/provenance.hpp"
 #include "run/control.hpp"
 
 using namespace backfill;
@@ -59,6 +60,10 @@ BACKFILL_FUNCTION(backfill_waive) {
 BACKFILL_FUNCTION(backfill_diff) { return call.rows(diff(job_for_caller(call.text_argument(0)))); }
 
 BACKFILL_FUNCTION(backfill_report) { return call.text(report_backfill(call.text_argument(0), call.text_argument(1))); }
+
+BACKFILL_FUNCTION(backfill_provenance) {
+  return call.table(provenance_of(call.text_argument(0), call.text_argument(1)));
+}
 
 // For the view backfill.jobs.
 BACKFILL_FUNCTION(backfill_pending_keys) {

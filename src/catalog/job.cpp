@@ -2,6 +2,7 @@
 // see its target; who may not is told the same as where there is none.
 #include "catalog/job.hpp"
 
+#include "catalog/suspension.hpp"
 #include "core/error.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
@@ -143,6 +144,7 @@ void set_state(const Job &job, const std::string &state, const std::string &even
         {job.id, state});
   });
   record_event(job.id, event, detail);
+  suspensions_follow(job, state);
 }
 
 void fail_job(const Job &job, const Error &failure) {

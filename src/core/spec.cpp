@@ -42,8 +42,8 @@ Error not_in_this_version(const Node &node, const std::string &hint) {
 
 bool holds_names(const std::string &key) {
   constexpr std::string_view keys[] = {
-      "name",    "description", "requested_by", "owner",      "reason", "success_criteria", "table", "column",
-      "columns", "to_table",    "to_column",    "to_columns", "key"};
+      "name",    "description", "requested_by", "owner",      "reason", "success_criteria", "table",   "column",
+      "columns", "to_table",    "to_column",    "to_columns", "key",    "depends_on",       "cron_job"};
   return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
 }
 
@@ -139,6 +139,7 @@ class Interpreter {
   void read_chunk_by(const Node &node);
   void read_publish();
   void read_later_features();
+  void read_downstream();
   void read_for_the_record();
   void read_all_checks();
   void read_checks(const Node *list, std::vector<CheckSpec> &into);
@@ -157,6 +158,7 @@ Spec Interpreter::interpret() {
   read_strategy();
   read_publish();
   read_later_features();
+  read_downstream();
   read_for_the_record();
   read_all_checks();
   demand_whole_transform();
@@ -341,7 +343,7 @@ void Interpreter::read_publish() {
   publish.published_shadow = published_shadow == "allow";
 }
 
-// Keys of the design whose absence could do harm unseen: an unthrottled load, a stale source, a stale dependent.
+// Keys of the design whose absence could do harm unseen: an unthrottled load, a stale source.
 void Interpreter::read_later_features() {
   const Node *top = &spec_.document;
   if (const Node *throttle = open_section(top, "throttle", "throttle"))
@@ -352,17 +354,29 @@ void Interpreter::read_later_features() {
     }
   if (const Node *server = given(top, "read_from"))
     throw not_in_this_version(*server, "Remove it; the work then reads from this server.");
-  if (const Node *downstream = given(top, "downstream")) {
-    if (downstream->kind != Node::Kind::sequence)
-      throw invalid_value(*downstream, "a list of {name, refresh, depends_on, cron_job}");
-    for (const Node &item : downstream->items) {
-      if (item.kind != Node::Kind::mapping)
-        throw invalid_value(item, "a mapping {name, refresh, depends_on, cron_job}");
-      require_known_keys(item, "downstream");
-    }
-    if (!downstream->items.empty())
-      throw not_in_this_version(*downstream,
-                                "Remove it, and refresh what depends on the table after backfill_publish.");
+}
+
+void Interpreter::read_downstream() {
+  const Node *list = given(&spec_.document, "downstream");
+  if (!list) return;
+  const std::string form = "a mapping {name, refresh, depends_on, cron_job}";
+  if (list->kind != Node::Kind::sequence) throw invalid_value(*list, "a list, each item " + form);
+  for (const Node &item : list->items) {
+    if (item.kind != Node::Kind::mapping) throw invalid_value(item, form);
+    require_known_keys(item, "downstream");
+    const Node *name = given(&item, "name");
+    if (!name) throw missing(item.path + ".name", "Name what is downstream: a table, a report, a team.");
+    require_backfill_name(*name);
+    Downstream downstream;
+    downstream.name = name->text();
+    for (const Downstream &other : spec_.downstream)
+      if (other.name == downstream.name)
+        throw contradictory("downstream \"" + downstream.name + "\" is given twice",
+                            "Others refer to it by its name in depends_on.", "Give each its own name.");
+    read_text(&item, "refresh", downstream.refresh);
+    read_text(&item, "cron_job", downstream.cron_job);
+    if (const Node *before = given(&item, "depends_on")) downstream.depends_on = before->texts();
+    spec_.downstream.push_back(std::move(downstream));
   }
 }
 

@@ -74,12 +74,20 @@ struct Publish {
   bool published_shadow = false;       // may subscribers get the new version while it is built? (refuse | allow)
 };
 
+struct Downstream {                     // what is computed from the target, and who is to be told
+  std::string name;                     // unique; where it is a relation's, the one that refresh fills
+  std::string refresh;                  // one SQL statement, run after a publish or rollback; "": none
+  std::vector<std::string> depends_on;  // other items, or relations
+  std::string cron_job;                 // pg_cron job that rests meanwhile; "": none
+};
+
 struct Spec {
   std::string name, description, requested_by, owner, reason, success_criteria;
   Scope scope;
   Transform transform;
   Strategy strategy;
   std::vector<CheckSpec> pre_checks, checks;
+  std::vector<Downstream> downstream;
   Publish publish;
   std::string retention = "14 days";  // interval
   std::vector<std::string> notes;  // keys accepted for the record but without effect here: told in the plan as warnings

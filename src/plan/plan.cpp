@@ -19,6 +19,7 @@
 #include "pg/role.hpp"
 #include "plan/chunks.hpp"
 #include "plan/dependents.hpp"
+#include "plan/downstream.hpp"
 #include "plan/fingerprint.hpp"
 #include "plan/plan_text.hpp"
 #include "plan/published.hpp"
@@ -176,8 +177,7 @@ void add_index_steps(std::vector<Step> &steps, const Job &job) {
   }
 }
 
-std::vector<Step> work_steps(const Job &job, const ChunkPlan &chunks) {
-  std::vector<Step> steps;
+std::vector<Step> work_steps(const Job &job, const ChunkPlan &chunks, std::vector<Step> steps) {
   steps.push_back(make_step(stage::shadow, "prepare", "shadow", "create " + job.shadow_name));
   steps.push_back(make_step(stage::capture, "prepare", "capture", "capture writes to " + job.target_name));
   add_chunk_steps(steps, chunks);
@@ -206,11 +206,11 @@ std::string summary(const ChunkPlan &chunks) {
 }
 
 struct Ledger {
-  std::vector<Step> pre_checks, checks;
+  std::vector<Step> pre_checks, checks, publishing;
 };
 
 Ledger write_ledger(const Job &planned, const ChunkPlan &chunks, const std::vector<Dependent> &dependents,
-                    const PlanParts &parts) {
+                    const std::vector<Step> &suspensions, const PlanParts &parts) {
   insert_job(planned);
   Job const job = *load_job(planned.id);
   Ledger ledger;
@@ -218,15 +218,15 @@ Ledger write_ledger(const Job &planned, const ChunkPlan &chunks, const std::vect
   ledger.pre_checks = parts.pre_checks(job);
   number_steps(ledger.pre_checks, job.id, &last);
   insert_steps(job.id, ledger.pre_checks);
-  std::vector<Step> work = work_steps(job, chunks);
+  std::vector<Step> work = work_steps(job, chunks, suspensions);
   number_steps(work, job.id, &last);
   insert_steps(job.id, work);
   ledger.checks = parts.checks(job);
   number_steps(ledger.checks, job.id, &last);
   insert_steps(job.id, ledger.checks);
-  std::vector<Step> publishing = parts.publishing(job);
-  number_steps(publishing, job.id, &last);
-  insert_steps(job.id, publishing);
+  ledger.publishing = parts.publishing(job);
+  number_steps(ledger.publishing, job.id, &last);
+  insert_steps(job.id, ledger.publishing);
   store_dependents(job.id, dependents);
   record_event(job.id, "planned", summary(chunks));
   return ledger;
@@ -278,10 +278,12 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
     warnings.push_back("The table was never analyzed: its rows are guessed from its size. ANALYZE it first.");
   for (const std::string &warning : publication_warnings(target.oid, spec)) warnings.push_back(warning);
   warn_of_workers(spec, &warnings);
+  check_refreshes(job);
+  std::vector<Step> const suspensions = plan_suspensions(job, &warnings);
 
-  Ledger const ledger = write_ledger(job, chunks, dependents, parts);
-  return plan_text({job, target, scope, chunks, estimate, dependents, ledger.pre_checks, ledger.checks, warnings,
-                    pg::role_name(pg::session_role())});
+  Ledger const ledger = write_ledger(job, chunks, dependents, suspensions, parts);
+  return plan_text({job, target, scope, chunks, estimate, dependents, ledger.pre_checks, ledger.checks,
+                    ledger.publishing, warnings, pg::role_name(pg::session_role())});
 }
 
 }  // namespace backfill

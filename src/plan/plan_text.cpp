@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/node.hpp"
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "core/units.hpp"
@@ -246,6 +247,36 @@ void tell_dependents(Page &page, const PlanFacts &facts) {
   }
 }
 
+// What the spec declares, in the order in which it is brought up to date, together with the materialized views.
+void tell_downstream(Page &page, const PlanFacts &facts) {
+  const std::vector<Downstream> &items = facts.job.spec.downstream;
+  if (items.empty()) return;
+  page.section("Downstream");
+  for (const Downstream &item : items)
+    if (!item.cron_job.empty())
+      page.line("pg_cron job " + item.cron_job + " (" + item.name + ") rests while the backfill is at work", 2);
+  int position = 0;
+  for (const Step &step : facts.publishing) {
+    if (step.kind != "refresh" && step.kind != "downstream") continue;
+    Node const params = parse_document(step.params);
+    std::string line = std::to_string(++position) + "  " + step.title;
+    const Node *const name = params.find("item");
+    for (const Downstream &item : items)
+      if (step.kind == "downstream" && name != nullptr && item.name == name->text())
+        line += ": " + one_line(item.refresh);
+    if (const Node *const needs = params.find("needs")) {
+      std::string before;
+      for (const std::string &title : needs->texts()) before += (before.empty() ? "" : ", ") + title.substr(8);
+      line += " (after " + before + ")";
+    }
+    page.line(line, 3);
+  }
+  std::string told;
+  for (const Downstream &item : items)
+    if (item.refresh.empty() && item.cron_job.empty()) told += (told.empty() ? "" : ", ") + item.name;
+  if (!told.empty()) page.line("told of it (event downstream_notice): " + told, 2);
+}
+
 void tell_checks(Page &page, const std::string &label, const std::vector<Step> &steps) {
   if (steps.empty()) return;
   page.section(label);
@@ -284,6 +315,7 @@ std::vector<std::string> plan_text(const PlanFacts &facts) {
   tell_chunks(page, facts);
   tell_costs(page, facts);
   tell_dependents(page, facts);
+  tell_downstream(page, facts);
   tell_checks(page, "Pre-checks", facts.pre_checks);
   tell_checks(page, "Checks", facts.checks);
   if (!facts.warnings.empty()) tell_warnings(page, facts);

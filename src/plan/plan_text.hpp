@@ -27,7 +27,7 @@ struct PlanFacts {
   const ChunkPlan &chunks;
   const Estimate &estimate;
   const std::vector<Dependent> &dependents;
-  const std::vector<Step> &pre_checks, &checks;
+  const std::vector<Step> &pre_checks, &checks, &publishing;
   const std::vector<std::string> &warnings;  // sentences
   std::string planned_by;
 };

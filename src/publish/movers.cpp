@@ -1,6 +1,7 @@
 #include "publish/movers.hpp"
 
 #include "core/sql_text.hpp"
+#include "publish/downstream.hpp"
 
 namespace backfill {
 
@@ -19,7 +20,7 @@ const std::vector<Mover> &movers() {
       {"publications", nullptr, move_publications, nullptr, hold_publications},
       {"policies of others", policy_locks_of_others, move_policies_of_others, nullptr, nullptr, true},
       {"rules of others", rule_locks_of_others, move_rules_of_others, nullptr, nullptr, true},
-      {"materialized views", matview_locks, move_matviews, after_matviews, nullptr, true},
+      {"materialized views", matview_locks, move_matviews, after_downstream, nullptr, true},
   };
   return table;
 }

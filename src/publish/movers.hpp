@@ -79,7 +79,6 @@ std::vector<LockRequest> rule_locks_of_others(const Swap &swap);
 std::vector<std::string> move_rules_of_others(const Swap &swap);
 std::vector<LockRequest> matview_locks(const Swap &swap);
 std::vector<std::string> move_matviews(const Swap &swap);
-std::vector<Step> after_matviews(const Swap &swap);
 
 // Takes a foreign key out of force: disables its triggers and renames it after its OID (move_foreign_keys.cpp).  What
 // backfill.retire_key() does, in a swap, for a statement names it by OID whatever the tables are called by then.

@@ -20,12 +20,14 @@
 #include "capture/capture.hpp"
 #include "catalog/cutover.hpp"
 #include "catalog/step.hpp"
+#include "catalog/suspension.hpp"
 #include "copy/shadow.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "publish/cutover.hpp"
+#include "publish/downstream.hpp"
 #include "publish/movers.hpp"
 #include "publish/preconditions.hpp"
 #include "publish/refresh.hpp"
@@ -103,6 +105,7 @@ std::string start_over(const Job &job, const Overtaken &overtaken) {
 std::string publish_jobs(const std::vector<Job> &jobs) {
   require_read_committed("backfill_publish");
   for (const Job &job : jobs) require_publishable(job);
+  for (const Job &job : jobs) suspend_cron_jobs(job);
   await_old_snapshots(jobs);
 
   std::vector<Swap> const swaps = publishing(jobs);
@@ -145,6 +148,7 @@ std::vector<Step> plan_publish_steps(const Job &job) {
   swap.stage = stage::publish;
   swap.phase = swap.kind = "publish";
   swap.title = "swap the new version in";
+  require_order(job);
   std::vector<Step> steps = pg::as_extension([&] { return after_steps(publishing(job)); });
   steps.insert(steps.begin(), swap);
   return steps;

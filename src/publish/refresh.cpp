@@ -9,6 +9,8 @@
 // never have existed.
 #include "publish/refresh.hpp"
 
+#include <algorithm>
+
 #include "copy/shadow.hpp"
 #include "core/node.hpp"
 #include "core/sql_text.hpp"
@@ -18,6 +20,7 @@
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "publish/attempt.hpp"
+#include "publish/downstream.hpp"
 #include "publish/swap.hpp"
 
 namespace backfill {
@@ -203,18 +206,21 @@ bool exchange(const Job &job, Oid view, const NewContents &contents, Try &attemp
 
 constexpr char running_refreshes[] =
     "SELECT pg_cancel_backend(s.pid) FROM backfill.step s JOIN pg_stat_activity a ON a.pid = s.pid"
-    " AND a.backend_type = 'backfill' WHERE s.job_id = $1 AND s.kind = 'refresh' AND s.status = 'running'";
+    " AND a.backend_type = 'backfill' WHERE s.job_id = $1 AND s.status = 'running'";
 
 // Nobody else claims these steps until our transaction ends, and who has one can no longer commit it.
 std::vector<Step> take_steps(const Job &job) {
   return pg::as_extension([&] {
     pg::execute(
         "UPDATE backfill.step SET status = 'pending', pid = NULL, token = nextval('backfill.step_token')"
-        " WHERE job_id = $1 AND kind = 'refresh' AND status IN ('pending', 'running', 'failed')",
+        " WHERE job_id = $1 AND phase = 'after' AND kind IN ('refresh', 'downstream')"
+        " AND status IN ('pending', 'running', 'failed')",
         {job.id});
     std::vector<Step> open;
-    for (Step &step : load_steps(job.id, "refresh"))
-      if (step.status == "pending") open.push_back(std::move(step));
+    for (const char *kind : {"refresh", "downstream"})
+      for (Step &step : load_steps(job.id, kind))
+        if (step.status == "pending") open.push_back(std::move(step));
+    std::stable_sort(open.begin(), open.end(), [](const Step &a, const Step &b) { return a.stage < b.stage; });
     return open;
   });
 }
@@ -286,14 +292,15 @@ void drop_twins(const Job &job, const std::vector<std::string> &params) {
 }
 
 void interrupt_refreshes(const Job &job) {
-  pg::as_extension([&] { pg::execute(running_refreshes, {job.id}); });
+  pg::as_extension(
+      [&] { pg::execute(std::string(running_refreshes) + " AND s.kind IN ('refresh', 'downstream')", {job.id}); });
 }
 
 void give_way(const Job &job) {
   Limits const limits = limits_of({job});
   pg::as_extension([&] {
     pg::execute(std::string(running_refreshes) +
-                    " AND EXISTS (SELECT FROM pg_locks w WHERE NOT w.granted"
+                    " AND s.kind = 'refresh' AND EXISTS (SELECT FROM pg_locks w WHERE NOT w.granted"
                     "   AND w.waitstart < clock_timestamp() - $2::bigint * interval '1 ms'"
                     "   AND s.pid = ANY (pg_blocking_pids(w.pid)))",
                 {job.id, limits.lock_timeout + limits.max_lock});
@@ -301,11 +308,17 @@ void give_way(const Job &job) {
 }
 
 std::string tell_refreshes(const Job &job) {
-  std::int64_t count = 0;
-  for (const Step &step : load_steps(job.id, "refresh")) count += step.status == "done" ? 0 : 1;
-  if (count == 0) return {};
-  return "; " + std::to_string(count) + (count == 1 ? " materialized view is" : " materialized views are") +
-         " refreshed now: see backfill.steps";
+  auto const open = [&](const char *kind) {
+    std::int64_t count = 0;
+    for (const Step &step : load_steps(job.id, kind)) count += step.status == "done" ? 0 : 1;
+    return count;
+  };
+  std::int64_t const matviews = open("refresh"), declared = open("downstream");
+  if (matviews + declared == 0) return {};
+  std::string text;
+  if (matviews > 0) text = std::to_string(matviews) + " materialized view" + (matviews == 1 ? "" : "s");
+  if (declared > 0) text += (text.empty() ? "" : " and ") + std::to_string(declared) + " downstream";
+  return "; " + text + (matviews + declared == 1 ? " is" : " are") + " refreshed now: see backfill.steps";
 }
 
 void refresh_now(const Job &job) {
@@ -313,6 +326,11 @@ void refresh_now(const Job &job) {
   for (const Step &step : take_steps(job)) {
     try {
       pg::subtransaction([&] {
+        if (std::optional<Error> const reason = held_back(step)) throw *reason;
+        if (step.kind == "downstream") {
+          (void)run_refresh(job, step);
+          return;
+        }
         drop_twin(job, step.params);
         std::optional<NewContents> const contents = compute_contents(job, step);
         if (contents) (void)put_in_place(job, step, *contents);

@@ -8,6 +8,7 @@
 #include "capture/drain.hpp"
 #include "capture/log.hpp"
 #include "catalog/cutover.hpp"
+#include "catalog/suspension.hpp"
 #include "copy/shadow.hpp"
 #include "copy/shape.hpp"
 #include "core/sql_text.hpp"
@@ -154,6 +155,7 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
   require_archive(job);
   require_placeable(job, discard);
   require_undoable(job);
+  suspend_cron_jobs(job);
   await_old_snapshots({job});
 
   TableShape const shape = read_shape(job);

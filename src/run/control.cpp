@@ -9,6 +9,7 @@
 #include "catalog/cutover.hpp"
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
+#include "catalog/suspension.hpp"
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "core/units.hpp"
@@ -16,6 +17,7 @@
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
+#include "publish/downstream.hpp"
 #include "publish/publish.hpp"
 #include "run/coordinator.hpp"
 
@@ -194,7 +196,10 @@ std::string run_backfill(const std::string &name) {
   std::string const watch = "; watch it with CALL backfill_wait(" + quote_literal(job.name) + ") or in backfill.jobs";
   if (!has_stopped(job)) {
     int const again = retry_after_steps(job.id);
-    if (again > 0) record_event(job.id, "retried", std::to_string(again) + " failed steps after the swap");
+    if (again > 0) {
+      suspend_cron_jobs(job);
+      record_event(job.id, "retried", std::to_string(again) + " failed steps after the swap");
+    }
     if (coordinator_lives(job.id))
       return "backfill " + job.name +
              (again > 0 ? " tries again what failed after the swap; see backfill.steps"
@@ -202,6 +207,7 @@ std::string run_backfill(const std::string &name) {
   }
   if (has_stopped(job)) {
     reset_failed_steps(job.id);
+    if (job.state == "planned") give_notice(job, "before start");
     set_state(job, "running", job.state == "planned" ? "started" : "resumed");
   } else {
     record_event(job.id, "resumed", "Its coordinator was gone.");
@@ -297,8 +303,10 @@ std::string maintain() {
     launch(*job);
     restarted++;
   }
+  int const released = restore_abandoned_cron_jobs();
   int const ended = end_retentions();
-  return std::to_string(restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped";
+  return std::to_string(restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped" +
+         (released > 0 ? ", " + std::to_string(released) + " pg_cron jobs released" : "");
 }
 
 std::optional<std::int64_t> visible_pending_keys(int id) {

@@ -13,6 +13,7 @@
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
+#include "publish/downstream.hpp"
 #include "publish/publish.hpp"
 #include "publish/refresh.hpp"
 #include "run/chunk_worker.hpp"
@@ -100,6 +101,7 @@ bool Coordinator::advance(const Job &job) {
   if (stage && *stage < stage::publish) return run_stage(job, *stage);
   pg::transaction([&] {
     set_state(job, "ready", "ready", "The shadow is complete and audited; captured changes are drained into it.");
+    give_notice(job, "before publish");
   });
   return true;
 }
@@ -176,7 +178,10 @@ void Coordinator::tend_ready(const Job &job) {
 // What a swap has left to be done; workers do what may take long, so that draining goes on meanwhile.
 void Coordinator::tend_after(const Job &job) {
   std::optional<int> const stage = pg::transaction([&] { return open_after_stage(job); });
-  if (!stage) return;
+  if (!stage) {
+    pg::transaction([&] { settle_downstream(job); });
+    return;
+  }
   pg::transaction([&] {
     reclaim_steps(job.id, job.spec.strategy.retries);
     give_way(job);

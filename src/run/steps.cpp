@@ -10,6 +10,7 @@
 #include "capture/conflict.hpp"
 #include "capture/drain.hpp"
 #include "catalog/evidence.hpp"
+#include "catalog/suspension.hpp"
 #include "copy/batch_copy.hpp"
 #include "copy/shadow.hpp"
 #include "copy/transform.hpp"
@@ -22,6 +23,7 @@
 #include "pg/worker.hpp"
 #include "plan/plan.hpp"
 #include "publish/attempt.hpp"
+#include "publish/downstream.hpp"
 #include "publish/publish.hpp"
 #include "publish/refresh.hpp"
 #include "publish/swap.hpp"
@@ -119,13 +121,20 @@ bool after(const Job &job, const Step &step) {
   return true;
 }
 
+bool suspend(const Job &job, const Step &step) {
+  Node const params = parse_document(step.params);
+  suspend_cron_job(job, params.find("cron_job")->text(), params.find("cron_user")->text());
+  return true;
+}
+
 struct SimpleKind {
   const char *kind;
   bool (*run)(const Job &, const Step &);
 };
 constexpr SimpleKind simple_kinds[] = {
-    {"shadow", make_shadow}, {"purge", purge}, {"key", index},   {"index", index},   {"shape", shape},
-    {"analyze", analyze},    {"audit", audit}, {"check", check}, {"release", after}, {"validate", after},
+    {"shadow", make_shadow}, {"purge", purge},     {"key", index},       {"index", index},
+    {"shape", shape},        {"analyze", analyze}, {"audit", audit},     {"check", check},
+    {"release", after},      {"validate", after},  {"suspend", suspend},
 };
 
 void run_simple(const Job &job, const Step &step) {
@@ -246,12 +255,30 @@ void drop_twin_of(const Job &job, const Step &step) {
     if (now.id == step.id && now.token == step.token) drop_twin(job, now.params);
 }
 
+// What a step of a stage before has not brought up to date is nothing to compute from.
+void require_nothing_holds_back(const Step &step) {
+  if (std::optional<Error> const reason = pg::transaction([&] { return held_back(step); })) throw *reason;
+}
+
 // Interrupted for somebody's sake is not failed.
 bool refresh(const Job &job, const Step &step) {
+  require_nothing_holds_back(step);
   try {
     renew_contents(job, step);
   } catch (const Error &failure) {
     pg::transaction([&] { drop_twin_of(job, step); });
+    if (failure.sqlstate != sqlstate::query_canceled) throw;
+    pg::transaction([&] { put_off_step(step, "others to be done: it was interrupted for them"); });
+  }
+  return true;
+}
+
+// The statement commits with its step: it is run once.  A swap interrupts it, and has it done again.
+bool downstream(const Job &job, const Step &step) {
+  require_nothing_holds_back(step);
+  try {
+    pg::transaction([&] { finish_step(step, run_refresh(job, step)); });
+  } catch (const Error &failure) {
     if (failure.sqlstate != sqlstate::query_canceled) throw;
     pg::transaction([&] { put_off_step(step, "others to be done: it was interrupted for them"); });
   }
@@ -264,6 +291,7 @@ bool dispatch(const Job &job, const Step &step) {
   if (step.kind == "capture") return install_capture_patiently(job, step);
   if (step.kind == "drain") return drain(job, step);
   if (step.kind == "refresh") return refresh(job, step);
+  if (step.kind == "downstream") return downstream(job, step);
   if (step.kind == "analyze") pg::vacuum(job.shadow);
   run_simple(job, step);
   return true;

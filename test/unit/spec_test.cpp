@@ -237,6 +237,19 @@ TEST(Spec, NullCountsAsAbsent) {
   EXPECT_EQ(spec.strategy.parallelism, 2);
 }
 
+TEST(Spec, Downstream) {
+  const Spec spec = spec_with(
+      "{downstream: [{name: 2024, refresh: CALL r(), depends_on: b, cron_job: nightly}, {name: b, depends_on: [c, d]}, "
+      "{name: team}]}");
+  ASSERT_EQ(spec.downstream.size(), 3u);
+  EXPECT_EQ(spec.downstream[0].name, "2024");
+  EXPECT_EQ(spec.downstream[0].refresh, "CALL r()");
+  EXPECT_EQ(spec.downstream[0].cron_job, "nightly");
+  EXPECT_EQ(spec.downstream[0].depends_on, std::vector<std::string>{"b"});
+  EXPECT_EQ(spec.downstream[1].depends_on, (std::vector<std::string>{"c", "d"}));
+  EXPECT_EQ(spec.downstream[2].refresh, "");
+}
+
 TEST(Spec, WholeTableByBlocks) {
   const Spec spec = interpret_spec(
       parse_document("{name: x, scope: {table: t}, transform: {set: {a: '1'}}, strategy: {chunk_by: blocks}}"));
@@ -404,6 +417,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"{publish: {published_shadow: yes}}", "22023", "invalid value for \"publish.published_shadow\"",
                 "\"allow\""},
         BadCase{"{throttle: fast}", "22023", "invalid value for \"throttle\"", "a mapping"},
+        BadCase{"{downstream: [{refresh: 'CALL r()'}]}", "22023", "\"downstream[0].name\" is missing", "Name what"},
+        BadCase{"{downstream: [{name: a}, {name: b}, {name: a}]}", "22023", "downstream \"a\" is given twice",
+                "own name"},
+        BadCase{"{downstream: [{name: a, refresh: ' '}]}", "22023", "invalid value for \"downstream[0].refresh\"", ""},
         BadCase{"{downstream: x}", "22023", "invalid value for \"downstream\"", "list"},
         BadCase{"{monitoring: {progress_webhook: [a]}}", "22023", "invalid value for \"monitoring.progress_webhook\"",
                 "text"},
@@ -457,8 +474,6 @@ INSTANTIATE_TEST_SUITE_P(
                             "this server"},
                     BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}", "0A000",
                             "\"transform.sources\" is not supported by this version", "retry"},
-                    BadCase{"{downstream: [{name: d, refresh: 'CALL r()'}]}", "0A000",
-                            "\"downstream\" is not supported by this version", "after backfill_publish"},
                     BadCase{"{publish: {auto: true}}", "0A000", "\"publish.auto\" is not supported by this version",
                             "backfill_publish"}));
 
