@@ -31,7 +31,6 @@ SELECT id, day, v, run = (SELECT max(id) FROM backfill.jobs WHERE name = 'first'
 SELECT chunk, computed_by, count(*) FROM readings GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- Of a range, from the record alone.
-\d backfill_provenance
 SELECT name, chunk, lo, hi, rows FROM backfill_provenance('readings', '2024-02-15');
 SELECT name, chunk, lo, hi FROM backfill_provenance('origin.readings', '2024-03-01');
 SELECT backfill_finish('first') ~ '^finished' AS finished;

@@ -35,8 +35,10 @@ void require_cron(const std::string &name) {
               home.empty()   ? "The server does not run pg_cron (1.3 or later)."
               : home == here ? "The extension pg_cron (1.3 or later) is not installed in it."
                              : "pg_cron keeps its jobs in database \"" + home + "\" (cron.database_name).",
-              home == here ? "Run CREATE EXTENSION pg_cron; or leave cron_job out."
-                           : "Leave cron_job out, and suspend the job there with cron.alter_job(…, active => false).");
+              home.empty() ? "Leave cron_job out."
+              : home == here
+                  ? "Run CREATE EXTENSION pg_cron; or leave cron_job out."
+                  : "Leave cron_job out, and suspend the job there with cron.alter_job(…, active => false).");
 }
 
 Error no_such_cron_job(const std::string &name) {

@@ -256,14 +256,15 @@ void tell_downstream(Page &page, const PlanFacts &facts) {
     if (!item.cron_job.empty())
       page.line("pg_cron job " + item.cron_job + " (" + item.name + ") rests while the backfill is at work", 2);
   int position = 0;
+  std::vector<std::string> refreshed;
   for (const Step &step : facts.publishing) {
     if (step.kind != "refresh" && step.kind != "downstream") continue;
     Node const params = parse_document(step.params);
     std::string line = std::to_string(++position) + "  " + step.title;
     const Node *const name = params.find("item");
+    if (name != nullptr) refreshed.push_back(name->text());
     for (const Downstream &item : items)
-      if (step.kind == "downstream" && name != nullptr && item.name == name->text())
-        line += ": " + one_line(item.refresh);
+      if (step.kind == "downstream" && item.name == refreshed.back()) line += ": " + one_line(item.refresh);
     if (const Node *const needs = params.find("needs")) {
       std::string before;
       for (const std::string &title : needs->texts()) before += (before.empty() ? "" : ", ") + title.substr(8);
@@ -273,7 +274,8 @@ void tell_downstream(Page &page, const PlanFacts &facts) {
   }
   std::string told;
   for (const Downstream &item : items)
-    if (item.refresh.empty() && item.cron_job.empty()) told += (told.empty() ? "" : ", ") + item.name;
+    if (item.cron_job.empty() && std::find(refreshed.begin(), refreshed.end(), item.name) == refreshed.end())
+      told += (told.empty() ? "" : ", ") + item.name;
   if (!told.empty()) page.line("told of it (event downstream_notice): " + told, 2);
 }
 
