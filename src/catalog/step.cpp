@@ -176,6 +176,16 @@ void add_param(const Step &step, const std::string &key, std::int64_t value) {
   });
 }
 
+void add_to_param(const Step &step, const std::string &key, std::int64_t value) {
+  pg::as_extension([&] {
+    require_token(step,
+                  pg::execute("UPDATE backfill.step SET params = params || jsonb_build_object($4::text, $5::bigint +"
+                              " CASE WHEN batches > 1 THEN coalesce((params ->> $4)::bigint, 0) ELSE 0 END)"
+                              " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
+                              {step.job, step.id, step.token, key, value}));
+  });
+}
+
 bool is_transient(const std::string &sqlstate) {
   std::string const state_class = sqlstate.substr(0, 2);
   return state_class == "08" || state_class == "40" || state_class == "53" || state_class == "57" ||
@@ -225,8 +235,8 @@ void reopen_steps(int job, const std::vector<std::string> &kinds, bool replace) 
     pg::execute(
         "UPDATE backfill.step SET status = 'pending', replace = $3 AND chunk IS NOT NULL, attempts = 0,"
         " done_to = NULL, rows = 0, batches = 0, started_at = NULL, finished_at = NULL, pid = NULL,"
-        " not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL"
-        " WHERE job_id = $1 AND kind = ANY ($2)",
+        " not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL,"
+        " params = params - 'replica_rows' WHERE job_id = $1 AND kind = ANY ($2)",
         {job, kinds, replace});
   });
 }

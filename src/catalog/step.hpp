@@ -62,6 +62,8 @@ void put_off_step(const Step &step, const std::string &waiting_for);
 
 // Within the work's own transaction: adds to the step's parameters.  Raises 40001 as checkpoint does.
 void add_param(const Step &step, const std::string &key, std::int64_t value);
+// The same, added to the number that is there: the first batch of a step begins with 0.
+void add_to_param(const Step &step, const std::string &key, std::int64_t value);
 
 // After a failed attempt: back to pending with a delay when the error is transient and attempts are left, else failed.
 // Returns true when it will be tried again.

@@ -31,16 +31,6 @@ std::string insert_sql(const Job &job, const TableShape &shape, const std::strin
   return "INSERT INTO " + shadow_item(job, shape) + " (" + column_list(shape) + ")\nOVERRIDING SYSTEM VALUE\n" + source;
 }
 
-[[noreturn]] void refuse_strays(const Step &chunk, std::int64_t rows, std::int64_t strays) {
-  throw Error(
-      sqlstate::cardinality_violation,
-      "the query returned rows outside of chunk " + std::to_string(chunk.chunk.value_or(0)),
-      std::to_string(strays) + " of " + std::to_string(rows) + " rows are not within [" + *chunk.lo + ", " + *chunk.hi +
-          ") of the chunk column.",
-      "Restrict the query to chunk_column >= :chunk_start AND chunk_column < :chunk_stop, on the chunk column as "
-      "it is returned.");
-}
-
 // The plain way, for a shadow with indexes or triggers.  `with`: common table expressions, may be empty.
 pg::BulkInsert insert_row_by_row(const std::string &with, const std::string &insert, bool marks) {
   if (!marks) {
@@ -67,12 +57,6 @@ std::int64_t insert_rows(const Job &job, const TableShape &shape, const Step &ch
   return done.rows;
 }
 
-std::string chunk_select(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
-                         const std::optional<std::string> &hi) {
-  if (chunk.kind == "range") return transformed_range(job, shape, chunk, lo, *hi);
-  return block_rows(job, shape, chunk, std::stoll(lo), hi ? std::optional(std::stoll(*hi)) : std::nullopt);
-}
-
 void delete_range(const Job &job, const TableShape &shape, const Step &chunk) {
   const std::string column = quote_ident(target_alias) + "." + quote_ident(shape.chunk_column);
   const std::string type = shape.chunk_type;
@@ -92,6 +76,22 @@ std::string same_key(const TableShape &shape) {
 }
 
 }  // namespace
+
+std::string chunk_select(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
+                         const std::optional<std::string> &hi) {
+  if (chunk.kind == "range") return transformed_range(job, shape, chunk, lo, *hi);
+  return block_rows(job, shape, chunk, std::stoll(lo), hi ? std::optional(std::stoll(*hi)) : std::nullopt);
+}
+
+void refuse_strays(const Step &chunk, std::int64_t rows, std::int64_t strays) {
+  throw Error(
+      sqlstate::cardinality_violation,
+      "the query returned rows outside of chunk " + std::to_string(chunk.chunk.value_or(0)),
+      std::to_string(strays) + " of " + std::to_string(rows) + " rows are not within [" + *chunk.lo + ", " + *chunk.hi +
+          ") of the chunk column.",
+      "Restrict the query to chunk_column >= :chunk_start AND chunk_column < :chunk_stop, on the chunk column as "
+      "it is returned.");
+}
 
 std::int64_t copy_batch(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
                         const std::optional<std::string> &hi) {

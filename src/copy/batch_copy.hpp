@@ -23,4 +23,10 @@ std::int64_t copy_batch(const Job &job, const TableShape &shape, const Step &chu
 // JobLock::drain).  Errors: as copy_batch.
 std::int64_t replace_chunk(const Job &job, const TableShape &shape, const Step &chunk);
 
+// For another reader of the same rows (copy/replica_copy.hpp): the SELECT of a batch, and the refusal of rows that are not
+// within their chunk (21000).
+std::string chunk_select(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
+                         const std::optional<std::string> &hi);
+[[noreturn]] void refuse_strays(const Step &chunk, std::int64_t rows, std::int64_t strays);
+
 }  // namespace backfill

@@ -138,6 +138,7 @@ class Interpreter {
   void read_strategy();
   void read_chunk_by(const Node &node);
   void read_publish();
+  void read_read_from();
   void read_later_features();
   void read_downstream();
   void read_for_the_record();
@@ -157,6 +158,7 @@ Spec Interpreter::interpret() {
   read_transform();
   read_strategy();
   read_publish();
+  read_read_from();
   read_later_features();
   read_downstream();
   read_for_the_record();
@@ -343,6 +345,32 @@ void Interpreter::read_publish() {
   publish.published_shadow = published_shadow == "allow";
 }
 
+// The name of a server alone, or a mapping that says what to do when it cannot be read.
+void Interpreter::read_read_from() {
+  ReadFrom &read_from = spec_.read_from;
+  const Node *node = given(&spec_.document, "read_from");
+  if (!node) return;
+  if (node->kind != Node::Kind::mapping) {
+    read_from.server = text_of(*node);
+    return;
+  }
+  require_known_keys(*node, "read_from");
+  if (!given(node, "server"))
+    throw missing("read_from.server", "Name the foreign server of postgres_fdw that leads to the replica.");
+  read_text(node, "server", read_from.server);
+  std::string fallback = "wait";
+  read_word(node, "fallback", {"wait", "primary"}, fallback);
+  read_from.falls_back = fallback == "primary";
+  read_duration(node, "fallback_after", read_from.fallback_after);
+  if (given(node, "fallback_after") && !read_from.falls_back)
+    throw contradictory("\"read_from.fallback_after\" goes only with \"read_from.fallback\": primary",
+                        "Without it the work waits for the replica as long as it takes.",
+                        "Say fallback: primary, or leave fallback_after out.");
+  Milliseconds max_lag = 0;
+  read_duration(node, "max_lag", max_lag);
+  if (max_lag > 0) read_from.max_lag = max_lag;
+}
+
 // Keys of the design whose absence could do harm unseen: an unthrottled load, a stale source.
 void Interpreter::read_later_features() {
   const Node *top = &spec_.document;
@@ -352,8 +380,6 @@ void Interpreter::read_later_features() {
       throw not_in_this_version(
           node, "Remove it; to go easy on the server lower strategy.parallelism, or run and pause by hand.");
     }
-  if (const Node *server = given(top, "read_from"))
-    throw not_in_this_version(*server, "Remove it; the work then reads from this server.");
 }
 
 void Interpreter::read_downstream() {

@@ -81,6 +81,13 @@ struct Downstream {                     // what is computed from the target, and
   std::string cron_job;                 // pg_cron job that rests meanwhile; "": none
 };
 
+struct ReadFrom {           // bulk reads on a standby
+  std::string server;       // a foreign server of postgres_fdw; "" for none
+  bool falls_back = false;  // to this server, after trouble for so long
+  Milliseconds fallback_after = 60 * 1000;
+  std::optional<Milliseconds> max_lag;  // a replica further behind is left alone
+};
+
 struct Spec {
   std::string name, description, requested_by, owner, reason, success_criteria;
   Scope scope;
@@ -89,6 +96,7 @@ struct Spec {
   std::vector<CheckSpec> pre_checks, checks;
   std::vector<Downstream> downstream;
   Publish publish;
+  ReadFrom read_from;
   std::string retention = "14 days";  // interval
   std::vector<std::string> notes;  // keys accepted for the record but without effect here: told in the plan as warnings
   Node document;                   // the whole, without the outer `backfill:`; to_json(document) is what the

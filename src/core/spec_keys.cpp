@@ -30,6 +30,7 @@ const std::vector<Section> &sections() {
        {"rows_per_second", "wal_per_second", "replica_lag", "active_sessions", "slot_retained", "free_disk",
         "windows"}},
       {"publish", {"auto", "lock_timeout", "max_lock", "give_up_after", "old_snapshots", "published_shadow"}},
+      {"read_from", {"server", "fallback", "fallback_after", "max_lag"}},
       {"downstream", {"name", "refresh", "depends_on", "cron_job"}},
       {"monitoring", {"progress_webhook", "update_frequency"}},
       {"execution", {"pre_checks", "chunks", "post_checks"}},

@@ -16,6 +16,7 @@ extern "C" {
 #include "parser/parse_node.h"
 #include "parser/parser.h"
 #include "parser/parsetree.h"
+#include "tcop/tcopprot.h"
 }
 
 namespace backfill::pg {
@@ -253,6 +254,21 @@ SelectFacts describe_select(const std::string &sql) {
   std::sort(facts.functions.begin(), facts.functions.end());
   facts.volatile_anywhere = raw.volatile_anywhere;
   return facts;
+}
+
+std::vector<Oid> relations_read(const std::string &sql) {
+  const char *const text = sql.c_str();
+  int count = 0;
+  const ::Oid *const found = call([&] {
+    List *const raw = pg_parse_query(text);
+    List *const rewritten = pg_analyze_and_rewrite_fixedparams(linitial_node(RawStmt, raw), text, nullptr, 0, nullptr);
+    PlannedStmt *const plan = pg_plan_query(linitial_node(Query, rewritten), text, 0, nullptr);
+    ::Oid *const relations = static_cast<::Oid *>(palloc(sizeof(::Oid) * (list_length(plan->relationOids) + 1)));
+    ListCell *cell;
+    foreach (cell, plan->relationOids) relations[count++] = lfirst_oid(cell);
+    return relations;
+  });
+  return {found, found + count};
 }
 
 void require_expression(const std::string &expression) {

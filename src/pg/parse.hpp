@@ -29,6 +29,9 @@ struct SelectFacts {
 // 0A000 for a data-modifying WITH.
 SelectFacts describe_select(const std::string &sql);
 
+// The relations that a SELECT will read, those below views and partitioned tables included.  Plans it.
+std::vector<Oid> relations_read(const std::string &sql);
+
 // Raises 42601 unless text is one expression: nothing that closes a parenthesis and goes on, no second one.
 void require_expression(const std::string &text);
 // Raises 42601 unless text can stand between a FROM item and WHERE: joins only.

@@ -23,6 +23,7 @@
 #include "plan/fingerprint.hpp"
 #include "plan/plan_text.hpp"
 #include "plan/published.hpp"
+#include "plan/read_from.hpp"
 #include "plan/target.hpp"
 #include "plan/transform_check.hpp"
 
@@ -255,6 +256,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
 
   FrozenScope const scope = freeze_scope(target, spec);
   TransformFacts const transform = check_transform(target, scope, key, spec, search_path);
+  std::vector<std::string> const reads = check_read_from(target, spec, transform, search_path);
   ChunkPlan const chunks = plan_chunks(target, scope, spec);
   require_ranges(chunks, spec);
 
@@ -282,7 +284,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   std::vector<Step> const suspensions = plan_suspensions(job, &warnings);
 
   Ledger const ledger = write_ledger(job, chunks, dependents, suspensions, parts);
-  return plan_text({job, target, scope, chunks, estimate, dependents, ledger.pre_checks, ledger.checks,
+  return plan_text({job, target, scope, chunks, estimate, dependents, reads, ledger.pre_checks, ledger.checks,
                     ledger.publishing, warnings, pg::role_name(pg::session_role())});
 }
 

@@ -212,6 +212,12 @@ void tell_chunks(Page &page, const PlanFacts &facts) {
   page.line("then " + format_count(blocks) + " by blocks for the rows out of scope, NULL and infinite ones included");
 }
 
+void tell_reads(Page &page, const PlanFacts &facts) {
+  if (facts.reads.empty()) return;
+  page.section("Reads");
+  for (const std::string &line : facts.reads) page.line(line);
+}
+
 void tell_costs(Page &page, const PlanFacts &facts) {
   const Estimate &estimate = facts.estimate;
   page.section("Disk");
@@ -315,6 +321,7 @@ std::vector<std::string> plan_text(const PlanFacts &facts) {
   tell_strategy(page, facts);
   tell_transform(page, facts);
   tell_chunks(page, facts);
+  tell_reads(page, facts);
   tell_costs(page, facts);
   tell_dependents(page, facts);
   tell_downstream(page, facts);

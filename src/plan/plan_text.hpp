@@ -27,6 +27,7 @@ struct PlanFacts {
   const ChunkPlan &chunks;
   const Estimate &estimate;
   const std::vector<Dependent> &dependents;
+  const std::vector<std::string> &reads;  // where chunks are read, if not here
   const std::vector<Step> &pre_checks, &checks, &publishing;
   const std::vector<std::string> &warnings;  // sentences
   std::string planned_by;

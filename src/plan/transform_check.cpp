@@ -156,7 +156,8 @@ void check_set(const Target &target, const FrozenScope &scope, const std::vector
     note_functions(facts, found.functions);
     list += (list.empty() ? "(" : ", (") + expression + "\n)";
   }
-  explain("transform.set", "SELECT " + list + from);
+  facts->probe = "SELECT " + list + from;
+  explain("transform.set", facts->probe);
   for (const auto &[column, sought] : added)
     if (std::none_of(spec.transform.set.begin(), spec.transform.set.end(),
                      [&](const auto &set) { return set.first == column; }))
@@ -213,7 +214,8 @@ void check_query(const Target &target, const FrozenScope &scope, const std::vect
     facts->warnings.push_back(
         "transform.query is volatile: the same row may come out differently each time it is derived.");
   note_functions(facts, found.functions);
-  explain(path, "SELECT 1 FROM (" + sql + "\n) AS \"query\"");
+  facts->probe = "SELECT 1 FROM (" + sql + "\n) AS \"query\"";
+  explain(path, facts->probe);
 }
 
 void check_dedupe(const Target &target, const FrozenScope &scope, const Spec &spec) {

@@ -13,6 +13,7 @@ namespace backfill {
 struct TransformFacts {
   std::vector<Oid> functions;         // called by it, built-in ones left out; sorted
   std::vector<std::string> warnings;  // sentences
+  std::string probe;                  // a SELECT of all its expressions; placeholders are typed nulls
 };
 
 // Raises, naming the path: 42703 unknown column, 42701 a column given twice or added though it exists, 42804 another

@@ -7,13 +7,16 @@
 #include <memory>
 
 #include "copy/batch_copy.hpp"
+#include "copy/replica_copy.hpp"
 #include "copy/transform.hpp"
 #include "core/batch.hpp"
 #include "core/sql_text.hpp"
 #include "core/units.hpp"
+#include "pg/replica.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
+#include "run/read_source.hpp"
 
 namespace backfill {
 
@@ -124,8 +127,13 @@ struct Batch {
   bool last, stopped;
 };
 
+std::int64_t copy_rows(const ChunkRun &run, const std::string &from, const std::string &end, bool from_replica) {
+  return from_replica ? copy_batch_from_replica(run.job, run.shape, run.step, from, end)
+                      : copy_batch(run.job, run.shape, run.step, from, end);
+}
+
 // A batch and its checkpoint, in one transaction.
-Batch run_batch(const ChunkRun &run, const std::string &from, std::int64_t width) {
+Batch run_batch(const ChunkRun &run, const std::string &from, std::int64_t width, bool from_replica) {
   return pg::transaction([&]() -> Batch {
     if (!may_go_on(run.job.id)) {
       give_back_step(run.step);
@@ -137,12 +145,28 @@ Batch run_batch(const ChunkRun &run, const std::string &from, std::int64_t width
       return run.ruler->end(run.step, from, width);
     });
     // Past the end of the table there is nothing to read.
-    std::int64_t const rows = blocks && end == from ? 0 : copy_batch(run.job, run.shape, run.step, from, end);
+    std::int64_t const rows = blocks && end == from ? 0 : copy_rows(run, from, end, from_replica);
     bool const last = blocks && !run.step.hi ? run.ruler->end(run.step, end, 1) == end : end == run.step.hi;
     checkpoint(run.step, end, rows);
+    if (from_replica) add_to_param(run.step, "replica_rows", rows);
     if (last) finish_step(run.step);
     return {end, rows, last, false};
   });
+}
+
+// nullopt: the replica failed, and nothing has happened.
+std::optional<Batch> run_batch_at(ReadSource::Place place, ReadSource &source, const ChunkRun &run,
+                                  const std::string &from, std::int64_t width) {
+  if (place == ReadSource::Place::here) return run_batch(run, from, width, false);
+  try {
+    Batch const batch = run_batch(run, from, width, true);
+    if (!batch.stopped) source.succeeded();
+    return batch;
+  } catch (const pg::ReplicaError &failure) {
+    pg::set_statement_limit(0);
+    source.failed(failure);
+    return std::nullopt;
+  }
 }
 
 void require_time_left(const ChunkRun &run, std::int64_t used) {
@@ -170,12 +194,21 @@ bool run_chunk(const Job &job, const Step &step) {
   std::string from = step.done_to.value_or(*step.lo);
   std::int64_t width = first_width(run);
   std::int64_t const started = pg::now_ms();
+  ReadSource source(job, step);
   for (;;) {
-    std::int64_t const batch_started = pg::now_ms();
-    require_time_left(run, batch_started - started);
-    pg::set_statement_limit(job.spec.strategy.chunk_timeout - (batch_started - started));
-    Batch const batch = run_batch(run, from, width);
+    ReadSource::Place const place = source.choose();
+    if (place == ReadSource::Place::nowhere) return false;
+    std::int64_t const batch_started = pg::now_ms(), used = batch_started - started - source.waited();
+    require_time_left(run, used);
+    pg::set_statement_limit(job.spec.strategy.chunk_timeout - used);
+    std::optional<Batch> const done = run_batch_at(place, source, run, from, width);
     pg::set_statement_limit(0);
+    if (!done) {
+      // A shorter query is less likely to be in the way of what the replica has to replay.
+      if (run.splits) width = std::max<std::int64_t>(1, width / 2);
+      continue;
+    }
+    Batch const &batch = *done;
     if (batch.stopped) return false;
     double const elapsed = std::max<double>(1, static_cast<double>(pg::now_ms() - batch_started));
     if (batch.rows > 0) measured_rate = static_cast<double>(batch.rows) / elapsed;

@@ -10,6 +10,7 @@
 #include "capture/conflict.hpp"
 #include "capture/drain.hpp"
 #include "catalog/evidence.hpp"
+#include "catalog/replica.hpp"
 #include "catalog/suspension.hpp"
 #include "copy/batch_copy.hpp"
 #include "copy/shadow.hpp"
@@ -59,6 +60,7 @@ bool purge(const Job &job, const Step &) {
   if (!purge_logged_keys(job, read_shape(job)).truncated) return true;
   // The shadow was emptied: the copy begins again; there is no index yet, so chunks need not replace anything.
   reopen_steps(job.id, {"range", "blocks"}, false);
+  forget_replica(job.id);
   record_event(job.id, rewritten ? "rewritten" : "truncated", rewritten ? rewritten_detail : truncated_detail);
   return false;
 }

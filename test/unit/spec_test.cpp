@@ -465,13 +465,40 @@ INSTANTIATE_TEST_SUITE_P(
                             "check \"freshness\" at \"checks[0]\" is not supported by this version", "failed_rows"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    ReadFromBad, Bad,
+    testing::Values(
+        BadCase{"{read_from: {fallback: primary}}", "22023", "\"read_from.server\" is missing", "postgres_fdw"},
+        BadCase{"{read_from: {server: r, fallback: never}}", "22023", "invalid value for \"read_from.fallback\"",
+                "\"primary\""},
+        BadCase{"{read_from: {server: r, fallback_after: 1min}}", "22023",
+                "\"read_from.fallback_after\" goes only with \"read_from.fallback\": primary", "Say fallback"},
+        BadCase{"{read_from: {server: r, max_lag: 0s}}", "22023", "invalid value for \"read_from.max_lag\"", "200ms"},
+        BadCase{"{read_from: {server: r, lag: 1s}}", "22023", "unknown key \"read_from.lag\"", "max_lag"}));
+
+TEST(ReadFromTest, NameAlone) {
+  const Spec spec = parse_spec(
+      "{name: a, scope: {table: t, column: c, start: 1, stop: 2}, transform: {set: {x: '1'}}, read_from: standby}");
+  EXPECT_EQ(spec.read_from.server, "standby");
+  EXPECT_FALSE(spec.read_from.falls_back);
+  EXPECT_FALSE(spec.read_from.max_lag.has_value());
+}
+
+TEST(ReadFromTest, Mapping) {
+  const Spec spec = parse_spec(
+      "{name: a, scope: {table: t, column: c, start: 1, stop: 2}, transform: {set: {x: '1'}},"
+      " read_from: {server: standby, fallback: primary, fallback_after: 5min, max_lag: 10s}}");
+  EXPECT_EQ(spec.read_from.server, "standby");
+  EXPECT_TRUE(spec.read_from.falls_back);
+  EXPECT_EQ(spec.read_from.fallback_after, 300000);
+  EXPECT_EQ(spec.read_from.max_lag, 10000);
+}
+
+INSTANTIATE_TEST_SUITE_P(
     Later, Bad,
     testing::Values(BadCase{"{throttle: {rows_per_second: 1000}}", "0A000",
                             "\"throttle.rows_per_second\" is not supported by this version", "strategy.parallelism"},
                     BadCase{"{throttle: {windows: ['22:00-06:00']}}", "0A000",
                             "\"throttle.windows\" is not supported by this version", "Remove it"},
-                    BadCase{"{read_from: standby}", "0A000", "\"read_from\" is not supported by this version",
-                            "this server"},
                     BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}", "0A000",
                             "\"transform.sources\" is not supported by this version", "retry"},
                     BadCase{"{publish: {auto: true}}", "0A000", "\"publish.auto\" is not supported by this version",
