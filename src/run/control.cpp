@@ -113,7 +113,8 @@ void reopen_chunk(const Job &job, std::int64_t chunk) {
                "UPDATE backfill.step SET replace = (status = 'done'), status = 'pending', attempts = 0,"
                " done_to = CASE WHEN status = 'done' THEN NULL ELSE done_to END,"
                " finished_at = NULL, not_before = NULL, waiting_for = NULL, sqlstate = NULL, error = NULL,"
-               " error_detail = NULL, error_hint = NULL"
+               " error_detail = NULL, error_hint = NULL,"
+               " params = CASE WHEN status = 'done' THEN params - 'replica_rows' ELSE params END"
                " WHERE job_id = $1 AND chunk = $2 AND status <> 'running'",
                {job.id, static_cast<long long>(chunk)})
                .processed == 1;

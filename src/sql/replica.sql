@@ -37,7 +37,7 @@ SELECT j.id, j.name, COALESCE(j.spec #>> '{read_from,server}', j.spec ->> 'read_
   FROM backfill.job AS j
   LEFT JOIN backfill.replica AS r ON r.job_id = j.id
        CROSS JOIN LATERAL (SELECT sum(c.rows)::bigint AS rows,
-                                  sum(LEAST((c.params ->> 'replica_rows')::bigint, c.rows))::bigint AS rows_from_replica
+                                  sum(LEAST(COALESCE((c.params ->> 'replica_rows')::bigint, 0), c.rows))::bigint AS rows_from_replica
                              FROM backfill.step AS c WHERE c.job_id = j.id AND c.chunk IS NOT NULL) AS s
  WHERE j.spec -> 'read_from' IS NOT NULL AND backfill.may_see(j.owner)
  ORDER BY j.id;

@@ -142,8 +142,8 @@ sub is_exact
   my $have = "SELECT id, day, v, label, ROW($others)::text FROM $shadow";
   is(value($primary, "SELECT count(*) FROM (($have EXCEPT ALL $want) UNION ALL ($want EXCEPT ALL $have)) AS d"), '0',
     "$table: every row is there, and once");
-  is(value($primary, "SELECT count(*), string_agg(DISTINCT outcome, ' ') FROM backfill.checks WHERE name = '$table' AND \"check\" LIKE 'exact%'"),
-    '1|pass', "$table: and the check says so");
+  is(value($primary, "SELECT string_agg(DISTINCT outcome, ' ') FROM backfill.checks WHERE name = '$table' AND \"check\" LIKE 'exact%'"),
+    'pass', "$table: and the check says so");
   is(value($primary, "SELECT max(attempts) FROM backfill.chunks WHERE name = '$table'"), '1', "$table: no attempt was spent on the replica");
   return;
 }
@@ -203,7 +203,7 @@ plan_refused('Replica 1', '0A000', 'shop.rates, which a replica does not have', 
 
 make_shop('items', ', who aclitem, mood point');
 value($primary, "UPDATE shop.items SET who = 'reader=r/maker', mood = point(id, 0.1) WHERE id % 3 = 0");
-like(plan_read('items', 'Replica 1'), qr/Reads       chunks on replica "Replica 1" \(host=.*as "reader"/, 'the plan says where chunks are read');
+like(plan_read('items', 'Replica 1'), qr/Reads       chunks on replica "Replica 1" \(dbname=postgres host=.*as\s+"reader"/, 'the plan says where chunks are read');
 $primary->wait_for_catchup($standby);
 close_replica_gate();
 value($primary, "SELECT backfill_run('items')");
@@ -217,8 +217,9 @@ is(reads('items', "reads, rows_from_primary, rows_from_replica BETWEEN 990 AND 1
 like(slurp_file($standby->logfile), qr/COPY \(SELECT .*gate_of_items/s, 'where they were asked for');
 is(value($primary, "SELECT detail FROM backfill.events WHERE name = 'items' AND event = 'reads from replica'"), 'Server Replica 1.', 'and an event tells of it');
 value($primary, "SELECT backfill_retry('items', 3)");
+ok($primary->poll_query_until('postgres', "SELECT rows_from_primary > 0 FROM backfill.replica_reads WHERE name = 'items'"),
+  'a chunk that runs again is read on the primary');
 wait_state($primary, 'items', 'ready');
-is(reads('items', 'rows_from_primary > 0'), 't', 'a chunk that runs again is read on the primary');
 is_exact('items');
 value($primary, "SELECT backfill_publish('items')");
 is(value($primary, "SELECT count(*) FROM shop.items WHERE label LIKE 'new %'"), '999', 'published');
