@@ -10,7 +10,9 @@
 #include "publish/way_back.hpp"
 #include "report/markdown.hpp"
 #include "report/provenance.hpp"
+#include "report/runbook.hpp"
 #include "run/control.hpp"
+#include "run/sample.hpp"
 
 using namespace backfill;
 
@@ -57,6 +59,10 @@ BACKFILL_FUNCTION(backfill_waive) {
   return call.text("check " + check + " is waived until the next audit");
 }
 
+BACKFILL_FUNCTION(backfill_sample) {
+  return call.rows(sample_backfill(call.text_argument(0), *call.optional_integer(1)));
+}
+
 BACKFILL_FUNCTION(backfill_diff) { return call.rows(diff(job_for_caller(call.text_argument(0)))); }
 
 BACKFILL_FUNCTION(backfill_report) { return call.text(report_backfill(call.text_argument(0), call.text_argument(1))); }
@@ -64,6 +70,8 @@ BACKFILL_FUNCTION(backfill_report) { return call.text(report_backfill(call.text_
 BACKFILL_FUNCTION(backfill_provenance) {
   return call.table(provenance_of(call.text_argument(0), call.text_argument(1)));
 }
+
+BACKFILL_FUNCTION(backfill_runbook) { return call.text(runbook_of_backfill(call.text_argument(0))); }
 
 // For the view backfill.jobs.
 BACKFILL_FUNCTION(backfill_pending_keys) {

@@ -240,6 +240,8 @@ std::string summary(const Evidence &evidence) {
 
 }  // namespace
 
+Check planned_check(const Step &step) { return check_of(step); }
+
 std::vector<Step> plan_checks(const Job &job) { return plan(job, default_checks(job), job.spec.checks, false); }
 
 std::vector<Step> plan_pre_checks(const Job &job) {

@@ -136,4 +136,7 @@ std::vector<Step> range_chunks(const Job &job);
 // A condition on the subject's rows: within the chunk.
 std::string within_chunk(const TableShape &shape, const Step &chunk);
 
+// The check that a step of the ledger records.
+Check planned_check(const Step &step);
+
 }  // namespace backfill

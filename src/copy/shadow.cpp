@@ -125,7 +125,7 @@ void add_unvalidated_checks(const Job &job, const std::string &shadow) {
 
 }  // namespace
 
-Oid create_shadow(const Job &job) {
+Oid create_version(const Job &job) {
   const std::vector<pg::TypeName> added = pg::as_owner(
       job.owner,
       [&] {
@@ -143,15 +143,21 @@ Oid create_shadow(const Job &job) {
     pg::execute("ALTER TABLE " + shadow + " OWNER TO " + quote_ident(pg::role_name(job.owner)));
     pg::clear_privileges(oid);
     pg::identify_rows(oid);
-    update_job(job.id, {{"shadow", Param::oid(oid)}});
     return oid;
   });
+}
+
+Oid create_shadow(const Job &job) {
+  const Oid oid = create_version(job);
+  update_job(job.id, {{"shadow", Param::oid(oid)}});
+  return oid;
 }
 
 void build_index(const Job &job, Oid live_index) { copy_index(job, live_index, versions_of(job)); }
 
 std::string shadow_index_name(const Job &job, const std::string &name) { return job_name_for(job, name, "backfill"); }
 std::string archive_index_name(const Job &job, const std::string &name) { return job_name_for(job, name, "archive"); }
+std::string sample_index_name(const Job &job, const std::string &name) { return job_name_for(job, name, "sample"); }
 
 void finish_shape(const Job &job) {
   pg::as_extension([&] {

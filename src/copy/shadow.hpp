@@ -16,6 +16,8 @@ namespace backfill {
 // Errors: 42P01 when live is gone, 55000 when it is no longer the planned table or belongs to somebody else, 42P07 when
 // the name is taken.  Locks: ACCESS SHARE on the target.
 Oid create_shadow(const Job &job);
+// The same table, called job.shadow_name, without a word in the job: for a sample.
+Oid create_version(const Job &job);
 
 // Builds on the shadow a copy of live's index and of the constraint it carries, under shadow_index_name(), with
 // its comments and statistics targets.  Does nothing where it is there already; warns and does nothing for an invalid
@@ -27,6 +29,7 @@ void build_index(const Job &job, Oid live_index);
 // after it.  Different names stay different, however long they are.
 std::string shadow_index_name(const Job &job, const std::string &name);
 std::string archive_index_name(const Job &job, const std::string &name);
+std::string sample_index_name(const Job &job, const std::string &name);
 
 // Statistics targets and options of columns and of statistics objects, NOT VALID constraints, replica identity, cluster
 // mark, comments.  Idempotent.  REQUIRES: all indexes are built.  Locks: ACCESS EXCLUSIVE on the shadow.

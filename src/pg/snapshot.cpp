@@ -6,7 +6,8 @@ namespace backfill::pg {
 
 namespace {
 Snapshot current = nullptr;  // registered with the resource owner of the transaction that began it
-}
+bool keep = false;           // within with_one_snapshot
+}  // namespace
 
 void *current_snapshot() { return current; }
 
@@ -14,7 +15,7 @@ namespace detail {
 
 void *begin_snapshot() {
   Snapshot const previous = current;
-  current = call([] { return RegisterSnapshot(GetLatestSnapshot()); });
+  current = call([] { return RegisterSnapshot(keep ? current : GetLatestSnapshot()); });
   return previous;
 }
 
@@ -25,6 +26,9 @@ void end_snapshot(void *previous) {
 }
 
 void restore_snapshot(void *previous) noexcept { current = static_cast<Snapshot>(previous); }
+
+Keep::Keep() noexcept : outer_(keep) { keep = true; }
+Keep::~Keep() { keep = outer_; }
 
 }  // namespace detail
 

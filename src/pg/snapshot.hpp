@@ -16,6 +16,17 @@ namespace detail {
 void *begin_snapshot();  // registers a new snapshot and makes it current; returns the previous one
 void end_snapshot(void *previous);
 void restore_snapshot(void *previous) noexcept;  // after an error: the abort releases, only the variable is reset
+// Plain state of the process; nothing of the server's.
+class Keep {
+ public:
+  Keep() noexcept;
+  ~Keep();
+  Keep(const Keep &) = delete;
+  Keep &operator=(const Keep &) = delete;
+
+ private:
+  bool outer_;
+};
 }  // namespace detail
 
 template <typename Fn>
@@ -34,6 +45,15 @@ auto with_snapshot(Fn fn) {
     detail::restore_snapshot(previous);
     throw;
   }
+}
+
+// As with_snapshot, and a with_snapshot inside of fn takes no newer one: what is read by several of them agrees.
+template <typename Fn>
+auto with_one_snapshot(Fn fn) {
+  return with_snapshot([&] {
+    detail::Keep const keep;
+    return fn();
+  });
 }
 
 }  // namespace backfill::pg

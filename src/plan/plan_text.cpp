@@ -1,11 +1,12 @@
-// A heading, then sections: a label of eleven letters, its lines beside it.  Long lines are folded at blanks, tables (chunks,
-// dependents) are aligned, and of many chunks the first and the last are shown.
+// A page of sections (core/page.hpp).  Tables (chunks, dependents) are aligned, and of many chunks the first and the last are
+// shown.
 #include "plan/plan_text.hpp"
 
 #include <algorithm>
 #include <cmath>
 
 #include "core/node.hpp"
+#include "core/page.hpp"
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "core/units.hpp"
@@ -14,78 +15,7 @@ namespace backfill {
 
 namespace {
 
-constexpr std::size_t width = 100, label_width = 12;
-
-// Columns on the screen; wide characters are taken as one.
-std::size_t columns(const std::string &text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
-std::string padded(const std::string &text, std::size_t to) {
-  return text + std::string(to > columns(text) ? to - columns(text) : 0, ' ');
-}
-std::string right(const std::string &text, std::size_t to) {
-  return std::string(to > columns(text) ? to - columns(text) : 0, ' ') + text;
-}
-
 std::string count(double value) { return format_count(std::llround(value)); }
-
-// "1 chunk", "12 chunks"
-std::string plural(std::int64_t number, const std::string &noun) {
-  return format_count(number) + " " + noun + (number == 1 ? "" : "s");
-}
-
-std::string one_line(const std::string &text) {
-  std::string out;
-  for (char c : text) {
-    bool const blank = c == ' ' || c == '\n' || c == '\t' || c == '\r';
-    if (!blank)
-      out += c;
-    else if (!out.empty() && out.back() != ' ')
-      out += ' ';
-  }
-  if (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
-}
-
-// Lines of a section; each is folded at blanks, what is folded hangs `hang` columns further in.
-class Page {
- public:
-  void heading(const std::string &text) { lines_.push_back(text); }
-  void blank() { lines_.push_back(""); }
-  void section(const std::string &label) { label_ = label; }
-
-  void line(const std::string &text, std::size_t hang = 0) {
-    std::string rest = text;
-    std::size_t indent = 0;
-    for (;;) {
-      std::string const before = padded(label_, label_width) + std::string(indent, ' ');
-      label_.clear();
-      std::size_t const room = width - label_width - indent;
-      std::size_t const cut = fold(rest, room);
-      lines_.push_back(before + rest.substr(0, cut));
-      std::size_t const next = rest.find_first_not_of(' ', cut);
-      if (next == std::string::npos) return;
-      rest = rest.substr(next);
-      indent = hang;
-    }
-  }
-  std::vector<std::string> take() { return std::move(lines_); }
-
- private:
-  // Where to cut so that the line fits: at its last blank, or within a word that is longer than the line.
-  static std::size_t fold(const std::string &text, std::size_t room) {
-    std::size_t seen = 0, blank = std::string::npos, i = 0;
-    for (; i < text.size(); i++) {
-      if ((text[i] & 0xC0) == 0x80) continue;
-      if (text[i] == ' ' && seen > 0) blank = i;
-      if (++seen > room) return blank != std::string::npos ? blank : i;
-    }
-    return text.size();
-  }
-  std::vector<std::string> lines_;
-  std::string label_;
-};
 
 // A boundary as people say it: midnight is not told, the zone is told once, with the scope.
 std::string shown(const std::string &value) {

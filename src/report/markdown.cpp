@@ -18,10 +18,13 @@
 
 #include "catalog/job.hpp"
 #include "core/error.hpp"
+#include "core/page.hpp"
 #include "core/range_text.hpp"
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "core/units.hpp"
+#include "report/facts.hpp"
+#include "report/markdown_text.hpp"
 
 namespace backfill {
 
@@ -30,154 +33,7 @@ namespace {
 constexpr std::size_t bar_width = 25;
 constexpr std::int64_t chunks_in_full = 60, chunks_first = 20, events_shown = 60;
 
-// -- text
-
-// A value in running text or in a cell of a table: one line, and nothing in it means anything to Markdown.
-std::string escaped(const std::string &value) {
-  std::string out;
-  for (std::size_t i = 0; i < value.size(); i++) {
-    char const c = value[i];
-    if (c == '\r' || c == '\n') {
-      if (!out.empty() && out.back() != ' ') out += ' ';
-      continue;
-    }
-    if (c == '|' || c == '\\' || c == '<' || c == '`' || c == '*' || c == '[') out += '\\';
-    out += c;
-  }
-  return out;
-}
-
-std::string one_line(const std::string &text) {
-  std::string out;
-  for (char const c : text) {
-    bool const blank = c == ' ' || c == '\n' || c == '\t' || c == '\r';
-    if (!blank)
-      out += c;
-    else if (!out.empty() && out.back() != ' ')
-      out += ' ';
-  }
-  if (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
-}
-
-std::string dash_if_empty(const std::string &value) { return value.empty() ? "-" : value; }
-
-// A block of code; the fence is longer than any run of backticks inside.
-std::string code_block(const std::string &language, const std::string &code) {
-  std::size_t run = 0, longest = 2;
-  for (char const c : code) {
-    run = c == '`' ? run + 1 : 0;
-    longest = std::max(longest, run);
-  }
-  std::string const fence(longest + 1, '`');
-  return fence + language + '\n' + code + '\n' + fence + '\n';
-}
-
-std::string sql(const std::string &statement) { return code_block("sql", statement); }
-
-std::string plural(std::int64_t number, const std::string &noun) {
-  return format_count(number) + ' ' + noun + (number == 1 ? "" : "s");
-}
-
-class Table {
- public:
-  explicit Table(std::vector<std::string> heads) : columns_(heads.size()) {
-    add(heads);
-    out_ += '|';
-    for (const std::string &head : heads) out_ += std::string(std::max<std::size_t>(head.size() + 2, 5), '-') + '|';
-    out_ += '\n';
-  }
-  // Cells are escaped already.
-  void add(const std::vector<std::string> &cells) {
-    out_ += '|';
-    for (std::size_t i = 0; i < columns_; i++) out_ += ' ' + cells[i] + " |";
-    out_ += '\n';
-  }
-  const std::string &text() const { return out_; }
-
- private:
-  std::size_t columns_;
-  std::string out_;
-};
-
-// -- facts
-
-// What job_status and the job's own row say; true in one snapshot.
-struct Facts {
-  Job job;
-  pg::Result status;
-  pg::Row row() const { return status[0]; }
-  std::string text(const char *column) const { return row().text(column); }
-  bool is(const char *state) const { return text("state") == state; }
-};
-
-Facts gather(const Job &job) {
-  Facts facts;
-  facts.job = job;
-  facts.status = pg::execute(
-      "SELECT v.*, j.sqlstate, j.error_detail, j.error_hint, j.request,"
-      " extract(epoch FROM v.elapsed)::float8 AS elapsed_seconds,"
-      " to_char(v.planned_at, 'YYYY-MM-DD HH24:MI:SS TZ') AS planned_text,"
-      " to_char(v.started_at, 'YYYY-MM-DD HH24:MI:SS TZ') AS started_text,"
-      " to_char(v.published_at, 'YYYY-MM-DD HH24:MI:SS TZ') AS published_text,"
-      " to_char(v.ended_at, 'YYYY-MM-DD HH24:MI:SS TZ') AS ended_text,"
-      " to_char(v.archive_until, 'YYYY-MM-DD HH24:MI:SS TZ') AS until_text,"
-      " EXISTS (SELECT FROM backfill.event e WHERE e.job_id = v.id AND e.event = 'rolled back') AS was_rolled_back,"
-      " EXISTS (SELECT FROM backfill.evidence e WHERE e.job_id = v.id AND e.audit = j.audit AND e.scope <> 'pre'"
-      "   AND e.outcome IN ('fail', 'error') AND NOT EXISTS (SELECT FROM backfill.waiver w WHERE w.job_id = e.job_id"
-      "   AND w.check_name = e.check_name AND w.audit = e.audit)) AS blocked"
-      " FROM backfill.job_status v JOIN backfill.job j ON j.id = v.id WHERE v.id = $1",
-      {facts.job.id});
-  facts.status.only();
-  return facts;
-}
-
 // -- head
-
-std::string state_text(const Facts &facts) {
-  if (facts.is("planned")) return "📝 PLANNED";
-  if (facts.is("running")) return facts.text("request") == "pause" ? "⏸️ PAUSING" : "🔄 IN PROGRESS";
-  if (facts.is("stalled")) return "⚠️ STALLED";
-  if (facts.is("paused")) return "⏸️ PAUSED";
-  if (facts.is("failed")) return "❌ FAILED";
-  if (facts.is("published")) return "✅ PUBLISHED";
-  if (facts.is("finished")) return "✅ FINISHED";
-  if (facts.is("cancelled")) return "🚫 CANCELLED";
-  std::string const back = facts.row().boolean("was_rolled_back") ? ", ROLLED BACK" : "";
-  return facts.row().boolean("blocked") ? "⚠️ NOT READY TO PUBLISH: checks failed" + back
-                                        : "✅ READY TO PUBLISH" + back;
-}
-
-// Bold labels, a line each.
-class Lines {
- public:
-  void add(const std::string &label, const std::string &value) {
-    if (value.empty()) return;
-    if (!out_.empty()) out_ += "  \n";
-    out_ += "**" + label + ":** " + value;
-  }
-  std::string take() const { return out_.empty() ? "" : out_ + "\n\n"; }
-
- private:
-  std::string out_;
-};
-
-// Midnight is not told.
-std::string boundary_text(const std::string &value) {
-  std::size_t const midnight = value.find(" 00:00:00");
-  return midnight == std::string::npos || value.ends_with("BC") ? value : value.substr(0, midnight);
-}
-
-std::string scope_text(const Job &job) {
-  if (!job.start) return "the whole table";
-  constexpr Oid timestamptz = 1184;
-  std::string out =
-      job.chunk_column + " from " + boundary_text(*job.start) + " until before " + boundary_text(*job.stop);
-  if (job.chunk_type == timestamptz) out += ", " + job.time_zone;
-  for (std::size_t i = 0; i + 1 < job.exclude.size(); i += 2)
-    out += ", less " + range_text(job.exclude[i], job.exclude[i + 1]);
-  return out;
-}
 
 std::string head(const Facts &facts) {
   bool const in_progress = facts.is("running") || facts.is("stalled");
@@ -204,35 +60,6 @@ std::string who_and_why(const Facts &facts) {
   lines.add("Table", escaped(facts.text("target")) + ", owned by " + escaped(pg::role_name(facts.job.owner)));
   lines.add("Scope", escaped(scope_text(facts.job)));
   return lines.take();
-}
-
-// As it was written, further lines under the first.
-std::string indented(const std::string &text, std::size_t by) {
-  std::size_t const begin = text.find_first_not_of(" \n"), last = text.find_last_not_of(" \n");
-  std::string out;
-  for (std::size_t i = begin; begin != std::string::npos && i <= last; i++) {
-    out += text[i];
-    if (text[i] == '\n') out += std::string(by, ' ');
-  }
-  return out;
-}
-
-std::string computed(const Facts &facts) {
-  const Transform &transform = facts.job.spec.transform;
-  if (transform.is_query()) {
-    std::string query = transform.query;
-    while (query.ends_with('\n') || query.ends_with(' ')) query.pop_back();
-    return sql(query) + "\n";
-  }
-  std::string out;
-  for (const auto &[column, type] : transform.add_columns) out += "ADD COLUMN " + column + ' ' + type + '\n';
-  bool first = true;
-  for (const auto &[column, expression] : transform.set) {
-    out += (first ? "SET " : ",\n    ") + column + " = " + indented(expression, 6);
-    first = false;
-  }
-  if (!transform.join.empty()) out += '\n' + indented(transform.join, 0);
-  return sql(out) + "\n";
 }
 
 // -- progress
@@ -492,8 +319,9 @@ std::string report_backfill(const std::string &name, const std::string &format) 
   Job const job = find_job(name);
   return pg::as_extension([&] {
     Facts const facts = gather(job);
-    std::string out = head(facts) + who_and_why(facts) + computed(facts) + progress(facts) + failures(facts) +
-                      checks(facts) + dependents(facts) + history(facts) + way_back(facts) + next_step(facts);
+    std::string out = head(facts) + who_and_why(facts) + sql(transform_text(facts.job)) + "\n" + progress(facts) +
+                      failures(facts) + checks(facts) + dependents(facts) + history(facts) + way_back(facts) +
+                      next_step(facts);
     while (out.ends_with("\n")) out.pop_back();
     return out;
   });

@@ -1,0 +1,31 @@
+// What a document about a job is made from; true in the snapshot in which it was gathered.
+#pragma once
+
+#include <string>
+
+#include "catalog/job.hpp"
+
+namespace backfill {
+
+// What job_status and the job's own row say.
+struct Facts {
+  Job job;
+  pg::Result status;
+  pg::Row row() const { return status[0]; }
+  std::string text(const char *column) const { return row().text(column); }
+  bool is(const char *state) const { return text("state") == state; }
+};
+
+// REQUIRES: as_extension, and that the caller may see the job: the views would filter by the extension's own role.
+Facts gather(const Job &job);
+
+// "🔄 IN PROGRESS", "✅ READY TO PUBLISH" …
+std::string state_text(const Facts &facts);
+
+// "ordered_at from 2023-01-01 until before 2024-01-01, Europe/Berlin", or "the whole table"; not escaped.
+std::string scope_text(const Job &job);
+
+// The transform as its author wrote it: the query, or ADD COLUMN, SET and join.
+std::string transform_text(const Job &job);
+
+}  // namespace backfill
