@@ -7,7 +7,7 @@ SET timezone = 'UTC';
 
 -- Times, sizes and rates differ from run to run.
 CREATE FUNCTION told(name text, chunks integer DEFAULT 3) RETURNS SETOF text LANGUAGE sql AS $$
-  SELECT regexp_replace(regexp_replace(regexp_replace(regexp_replace(line,
+  SELECT regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(line, 'time    .*', 'time SPANS'),
            '\y[\d.]+ ?(ms|s|m|h)( \d+s)?\y', 'SPAN', 'g'),
            '\y[\d.]+ (B|kB|MB|GB)', 'SIZE', 'g'),
            '[\d,]+ rows/s|too quick to tell', 'RATE', 'g'),
