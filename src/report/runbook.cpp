@@ -28,7 +28,7 @@ namespace backfill {
 namespace {
 
 std::string when(const std::string &time, const std::string &statement) {
-  return "**When " + time + ":**\n\n" + sql(statement) + "\n";
+  return "**When:** " + time + "\n\n" + sql(statement) + "\n";
 }
 
 std::string name_of(const Facts &facts) { return quote_literal(facts.job.name); }
@@ -63,7 +63,7 @@ std::string summary(const Facts &facts) {
                         plural(facts.row().integer("rows_estimated"), "row") + ", ≈ " +
                         format_bytes(facts.job.bytes_estimated) + " beside the table, " +
                         plural(facts.job.parallelism, "worker"));
-  return "# Runbook: " + escaped(facts.job.name) + "\n\n" + lines.take() +
+  return "# Runbook: " + escaped(facts.job.name) + "\n\n## 1. Summary\n\n" + lines.take() +
          code_block("text", transform_text(facts.job)) + "\n";
 }
 
@@ -93,8 +93,9 @@ int due_step(const Facts &facts) {
 class Script {
  public:
   explicit Script(const Facts &facts) : due_(due_step(facts)) {}
-  void step(int number, const std::string &title, const std::string &text) {
-    std::string const mark = number == due_ ? " – ➡️ now" : number < due_ ? " – ✅" : "";
+  // done: of a step that may be passed over
+  void step(int number, const std::string &title, const std::string &text, bool done = true) {
+    std::string const mark = number == due_ ? " – ➡️ now" : number < due_ && done ? " – ✅" : "";
     out_ += "### " + std::to_string(number) + ". " + title + mark + "\n\n" + text;
   }
   std::string take() const { return out_; }
@@ -103,6 +104,11 @@ class Script {
   int due_;
   std::string out_;
 };
+
+bool was_sampled(const Facts &facts) {
+  return pg::query_boolean("SELECT EXISTS (SELECT FROM backfill.event WHERE job_id = $1 AND event = 'sampled')",
+                           {facts.job.id});
+}
 
 // Where the extension's functions are, whatever the search_path.
 std::string function_schema() {
@@ -176,7 +182,8 @@ std::string script(const Facts &facts) {
   out.step(plan_step, "Plan", plan_text(facts));
   out.step(sample_step, "Sample",
            "A dry run on three chunks: does the transform hold, what does the whole cost? Nothing of it is left.\n\n" +
-               when("planned", "SELECT backfill_sample(" + name_of(facts) + ", 3);"));
+               when("planned", "SELECT backfill_sample(" + name_of(facts) + ", 3);"),
+           was_sampled(facts));
   out.step(run_step, "Run",
            "Send the notice of section 4 first. Returns at once; workers of the server do the work.\n\n" +
                when("planned, paused, failed or stalled", call(facts, "run")));
@@ -216,10 +223,7 @@ std::string affected(const Facts &facts) {
   std::string text;
   pg::Result const found = pg::execute(affected_sql, {facts.job.id});
   for (const pg::Row &row : found) text += "\n  - " + row.text("kind") + " " + one_line(row.text("object"));
-  if (const Node *const downstream = facts.job.spec.document.find("downstream");
-      downstream != nullptr && downstream->kind == Node::Kind::sequence)
-    for (const Node &one : downstream->items)
-      if (const Node *const name = one.find("name")) text += "\n  - " + one_line(name->text());
+  for (const Downstream &item : facts.job.spec.downstream) text += "\n  - " + one_line(item.name);
   return text.empty() ? " readers of the table; no view or materialized view stands on it" : text;
 }
 
@@ -284,25 +288,48 @@ std::string refresh_statement(Oid view) {
       .value_or("");
 }
 
+// What the spec says, ended by a semicolon of its own line where it ends in a comment.
+std::string declared_statement(const Job &job, const std::string &item) {
+  for (const Downstream &one : job.spec.downstream) {
+    if (one.name != item || one.refresh.empty()) continue;
+    std::string text = one.refresh;
+    while (text.ends_with(';') || text.ends_with('\n') || text.ends_with(' ')) text.pop_back();
+    return text + (text.find("--") == std::string::npos ? ";" : "\n;");
+  }
+  return "";
+}
+
+std::string by_hand(const Facts &facts, const pg::Result &steps) {
+  std::string views;
+  bool declared = false;
+  for (const pg::Row &row : steps) {
+    std::string const statement = row.null("item") ? row.null("matview") ? "" : refresh_statement(row.oid("matview"))
+                                                   : declared_statement(facts.job, row.text("item"));
+    declared = declared || (!row.null("item") && !statement.empty());
+    if (!statement.empty()) views += (views.empty() ? "" : "\n") + statement;
+  }
+  if (!declared) return views;
+  return "SET search_path = " + facts.job.search_path + ";\n" + views + "\nRESET search_path;";
+}
+
 std::string refresh_order(const Facts &facts) {
   pg::Result const steps = pg::execute(
-      "SELECT s.stage, s.kind, s.title, s.status, (s.params ->> 'matview')::oid AS matview FROM backfill.step s"
-      " WHERE s.job_id = $1 AND s.phase = 'after' ORDER BY s.stage, s.id",
+      "SELECT s.stage, s.kind, s.title, s.status, (s.params ->> 'matview')::oid AS matview, s.params ->> 'item' AS item"
+      " FROM backfill.step s WHERE s.job_id = $1 AND s.phase = 'after' ORDER BY s.stage, s.id",
       {facts.job.id});
-  std::string out = "## 5. Refresh order\n\n", statements;
+  std::string out = "## 5. Refresh order\n\n";
   if (steps.empty())
-    return out + "Nothing has to be done after the publish: no materialized view is computed from the table.\n\n";
+    return out + "Nothing has to be done after the publish: nothing known is computed from the table.\n\n";
   Table table({"Turn", "Step", "Kind", "Status"});
   std::int64_t turn = 0, stage = -1;
   for (const pg::Row &row : steps) {
     if (row.integer("stage") != stage) turn++;
     stage = row.integer("stage");
     table.add({std::to_string(turn), escaped(row.text("title")), escaped(row.text("kind")), row.text("status")});
-    std::string const statement = row.null("matview") ? "" : refresh_statement(row.oid("matview"));
-    if (!statement.empty()) statements += (statements.empty() ? "" : "\n") + statement;
   }
   out +=
       "Workers do this after each publish and rollback; steps of one turn at the same time:\n\n" + table.text() + "\n";
+  std::string const statements = by_hand(facts, steps);
   if (statements.empty()) return out;
   return out + "By hand, in this order (it takes the place of a step that failed):\n\n" + when("published", statements);
 }

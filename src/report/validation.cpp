@@ -23,7 +23,8 @@ constexpr std::size_t totals = 10, nulls = 50;  // columns a query
 
 struct Column {
   std::string name, sql;  // sql: quoted where need be
-  bool numeric = false, added = false, computed = false, key = false;
+  bool summable = false;  // a number, and no reference
+  bool added = false, computed = false, key = false;
 };
 
 struct Pair {
@@ -49,6 +50,16 @@ std::string joined(const std::vector<std::string> &parts, const std::string &sep
 }
 
 std::string name_sql(const std::string &schema, const std::string &name) { return ident(schema) + "." + ident(name); }
+
+// A query within another: its further lines two columns further in.  Not for what people wrote: a literal may have lines.
+std::string inner(const std::string &query) {
+  std::string out;
+  for (const char c : query) {
+    out += c;
+    if (c == '\n') out += "  ";
+  }
+  return "(" + out + ")";
+}
 
 bool among(const std::vector<std::string> &names, const std::string &name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -84,6 +95,8 @@ void read_columns(const Job &job, Material &material) {
                        [&](const auto &column) { return column.first == name; });
   };
   pg::Result const found = pg::execute("SELECT a.attname, " + numeric("a.atttypid") +
+                                           " AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = $1 AND "
+                                           "k.contype = 'f' AND a.attnum = ANY (k.conkey))"
                                            " AS number FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND "
                                            "NOT a.attisdropped ORDER BY a.attnum",
                                        {pg::Param::oid(job.live)});
@@ -104,7 +117,10 @@ Material gather_material(const Facts &facts) {
   read_columns(job, material);
   if (!job.start) return material;
   material.column = ident(job.chunk_column);
-  material.type = *pg::query_value("SELECT format_type($1::oid, -1)", {pg::Param::oid(job.chunk_type)});
+  material.type = *pg::query_value(
+      "SELECT CASE $1::oid WHEN 'timestamptz'::regtype THEN 'timestamptz' WHEN 'timestamp'::regtype THEN 'timestamp'"
+      " ELSE format_type($1::oid, -1) END",
+      {pg::Param::oid(job.chunk_type)});
   material.has_ranges = !load_steps(job.id, "range").empty();
   return material;
 }
@@ -187,7 +203,7 @@ std::vector<Column> summed(const Material &of) {
   std::vector<Column> columns;
   for (bool const computed : {true, false})
     for (const Column &column : of.columns)
-      if (column.numeric && !column.key && column.computed == computed && column.sql != of.column &&
+      if (column.summable && !column.key && column.computed == computed && column.sql != of.column &&
           columns.size() < totals)
         columns.push_back(column);
   return columns;
@@ -197,8 +213,8 @@ std::vector<Column> summed(const Material &of) {
 std::string group_of(const Material &of) {
   if (of.column.empty()) return "";
   if (of.type == "date") return "t." + of.column;
-  if (of.type == "timestamp without time zone") return "t." + of.column + "::date";
-  if (of.type == "timestamp with time zone")
+  if (of.type == "timestamp") return "t." + of.column + "::date";
+  if (of.type == "timestamptz")
     return "(t." + of.column + " AT TIME ZONE " + quote_literal(of.facts.job.time_zone) + ")::date";
   return of.has_ranges ? "c.chunk" : "";
 }
@@ -208,12 +224,12 @@ std::string sums_of(const Material &of, const std::string &table, const std::vec
   std::string list = group.empty() ? "count(*) AS rows" : group + " AS part, count(*) AS rows";
   for (std::size_t i = 0; i < columns.size(); i++)
     if (with_added || !columns[i].added) list += ", sum(t." + columns[i].sql + ") AS sum_" + std::to_string(i + 1);
-  std::string query = "SELECT " + list + "\n  FROM " + table + " AS t";
+  std::string query = "SELECT " + list + "\nFROM " + table + " AS t";
   if (group == "c.chunk")
     return query + " JOIN backfill.chunks AS c ON " + of_job(of) + " AND t." + of.column + " >= c.lo::" + of.type +
-           " AND t." + of.column + " < c.hi::" + of.type + "\n  GROUP BY 1";
+           " AND t." + of.column + " < c.hi::" + of.type + "\nGROUP BY 1";
   query += where({in_scope(of)});
-  return group.empty() ? query : query + "\n  GROUP BY 1";
+  return group.empty() ? query : query + "\nGROUP BY 1";
 }
 
 std::string column_title(const std::string &column, const char *side) {
@@ -231,8 +247,8 @@ std::string totals_by_day(const Material &of, const Pair &pair) {
     list += ",\n       n." + sum + " AS " + column_title(columns[i].name, "new");
     if (!columns[i].added) list += ", o." + sum + " AS " + column_title(columns[i].name, "old");
   }
-  std::string const fresh = "(" + sums_of(of, pair.fresh, columns, true) + ") AS n",
-                    old = "(" + sums_of(of, pair.old, columns, false) + ") AS o";
+  std::string const fresh = inner(sums_of(of, pair.fresh, columns, true)) + " AS n",
+                    old = inner(sums_of(of, pair.old, columns, false)) + " AS o";
   return titled(group.empty() ? "totals" : "totals by " + part,
                 "SELECT " + list + "\nFROM " + fresh +
                     (group.empty() ? "\nCROSS JOIN " + old : "\nFULL JOIN " + old + " USING (part)\nORDER BY part"));
@@ -428,7 +444,7 @@ std::string job_checks(const Material &of, const Pair &pair) {
 
 std::string block(const char *time, const std::string &title, const std::string &queries) {
   if (queries.empty()) return "";
-  return title + "\n\n**When " + time + ":**\n\n" + sql(queries) + "\n";
+  return title + "\n\n**When:** " + time + "\n\n" + sql(queries) + "\n";
 }
 
 std::string queries(const Material &of, const Pair &pair, const char *time) {
