@@ -110,12 +110,16 @@ int retry_after_steps(int job) {
   });
 }
 
+// In a restored dump the OIDs of a job may lead to anybody's tables.
 std::vector<int> jobs_past_retention() {
   return pg::as_extension([] {
     std::vector<int> jobs;
-    for (const pg::Row &row : pg::execute("SELECT id FROM backfill.job WHERE state = 'published'"
-                                          " AND archive_until <= clock_timestamp() ORDER BY archive_until, id"))
-      jobs.push_back(static_cast<int>(row.integer("id")));
+    std::string home;
+    for (const pg::Row &row : pg::execute("SELECT id, home FROM backfill.job WHERE state = 'published'"
+                                          " AND archive_until <= clock_timestamp() ORDER BY archive_until, id")) {
+      if (home.empty()) home = this_home();
+      if (row.text("home") == home) jobs.push_back(static_cast<int>(row.integer("id")));
+    }
     return jobs;
   });
 }

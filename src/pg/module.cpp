@@ -1,5 +1,6 @@
 // What makes this library a PostgreSQL module.
 #include "pg/guard.hpp"
+#include "pg/launcher.hpp"
 #include "pg/settings.hpp"
 
 extern "C" {
@@ -7,6 +8,9 @@ PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
 void _PG_init(void) {
-  backfill::pg::entry([] { backfill::pg::define_settings(); });
+  backfill::pg::entry([] {
+    backfill::pg::define_settings();
+    backfill::pg::register_launcher();
+  });
 }
 }

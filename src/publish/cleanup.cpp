@@ -150,12 +150,12 @@ bool end_retention(int id) {
   return end_retention_of(*job, retention_patience);
 }
 
-int end_retentions() {
+int end_retentions(Oid caller) {
   int ended = 0;
   std::int64_t locked_since = 0;
   for (int const id : jobs_past_retention()) {
     std::optional<Job> const job = load_job(id);
-    if (!job || open_after_stage(*job)) continue;
+    if (!job || !pg::is_member(caller, job->owner) || open_after_stage(*job)) continue;
     if (ended == 0) {
       if (end_retention_of(*job, retention_patience)) ended++;
       locked_since = pg::now_ms();

@@ -20,6 +20,7 @@
 #include "publish/downstream.hpp"
 #include "publish/publish.hpp"
 #include "run/coordinator.hpp"
+#include "run/upkeep.hpp"
 
 namespace backfill {
 
@@ -41,8 +42,9 @@ void require_primary() {
 
 void require(const Job &job, Action action) { require_allowed(job.name, parse_state(job.state), action); }
 
+// Told by a person, it does not wait for the sake of those who died before.
 void launch(const Job &job) {
-  update_job(job.id, {{"launched_at", now_marker}});
+  start_was_good(job.id);
   launch_coordinator(job.id);
 }
 
@@ -289,24 +291,15 @@ std::string alter_backfill(const std::string &name, std::optional<std::int64_t> 
 std::string maintain() {
   require_primary();
   Oid const caller = pg::current_role();
-  std::string const home = this_home();
-  pg::Result const jobs = pg::as_extension([&] {
-    return pg::execute(
-        "SELECT id, owner FROM backfill.job WHERE state IN ('running', 'ready', 'published') AND home = $1 ORDER BY id",
-        {home});
-  });
-  int restarted = 0;
-  for (const pg::Row &row : jobs) {
-    if (!pg::is_member(caller, row.oid("owner"))) continue;
-    std::optional<Job> const job = load_job(static_cast<int>(row.integer("id")), true);
-    if (!job || coordinator_lives(job->id)) continue;
-    record_event(job->id, "resumed", "Its coordinator was gone; restarted by backfill_maintain.");
-    launch(*job);
-    restarted++;
+  Upkeep done;
+  for (int const id : jobs_at_work()) {
+    std::optional<Job> const job = load_job(id);
+    if (job && pg::is_member(caller, job->owner)) restart_if_abandoned(id, "backfill_maintain", done);
   }
   int const released = restore_abandoned_cron_jobs();
-  int const ended = end_retentions();
-  return std::to_string(restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped" +
+  int const ended = end_retentions(caller);
+  return std::to_string(done.restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped" +
+         (done.out_of_slots > 0 ? ", " + std::to_string(done.out_of_slots) + " wait for a worker slot" : "") +
          (released > 0 ? ", " + std::to_string(released) + " pg_cron jobs released" : "");
 }
 

@@ -9,6 +9,7 @@
 #include "catalog/cutover.hpp"
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
+#include "pg/database.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -18,6 +19,7 @@
 #include "publish/refresh.hpp"
 #include "run/chunk_worker.hpp"
 #include "run/steps.hpp"
+#include "run/upkeep.hpp"
 
 namespace backfill {
 
@@ -27,8 +29,31 @@ constexpr long working_pause = 100, idle_pause = 500;  // ms on the latch betwee
 constexpr long troubled_pause = 5000;                  // after an error that may pass
 constexpr long repair_pause = 60000;                   // after one of a published job that will not
 constexpr long patience_with_predecessor = 5000;       // ms
+constexpr long longest_rest = 500, start_look = 500;   // ms between looks whether it has to give way, or begin
 constexpr std::int64_t carried_at_least = 100000;      // log rows worth a compaction
 constexpr int troubles_allowed = 5;                    // in a row
+
+// The job fails with what the coordinator met.  A published one goes on being published, says what is wrong, and is looked
+// at again: true.
+bool goes_on_in_spite_of(int id, const Error &failure) {
+  return pg::transaction([&] {
+    std::optional<Job> const job = load_job(id);
+    if (!job || !job->active()) return false;
+    if (job->state == "published") {
+      set_waiting(id, std::string("a repair: ") + failure.what());
+      return true;
+    }
+    fail_job(*job, failure);
+    return false;
+  });
+}
+
+// What can fail, fails; a published job goes on: true.
+bool give_up_after_starts(int id, int starts) {
+  return goes_on_in_spite_of(
+      id, Error(sqlstate::internal_error, "its coordinator ended " + std::to_string(starts - 1) + " times in a row",
+                "Each ended within a minute, before it had left in order.", "Look for the cause in the server log."));
+}
 
 class Coordinator {
  public:
@@ -37,8 +62,12 @@ class Coordinator {
   // True when this process is the job's coordinator now.  A predecessor may be on its way out (the job was resumed the
   // moment it stopped): it gets a while.
   bool attach();
+  // Where others before it died early: waits, or lets the job fail.  False: nothing is left to do here.
+  bool begin();
   // One look at the job and the work due.  False: nothing is left to do here.
   bool round();
+  // On the latch until the next round.
+  void rest(long milliseconds);
   long pause() const { return pause_; }
 
  private:
@@ -51,9 +80,13 @@ class Coordinator {
   void tend_after(const Job &job);
   void tend_published(const Job &job);
   void tend_archive(const Job &job);
+  void make_room();
   int living();  // chunk workers that run or are about to
 
   int id_;
+  int starts_ = 0;     // coordinators in a row that have begun and not worked for long, this one included
+  bool idle_ = false;  // ready or published, and no worker is at work
+  std::int64_t good_at_ = 0;
   long pause_ = working_pause;
   bool short_of_slots_ = false;
   std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it
@@ -66,7 +99,7 @@ bool Coordinator::attach() {
       std::optional<Job> const job = load_job(id_);
       if (!job || !job->active() || job->home != this_home()) return false;
       if (!pg::try_lock_job(id_, pg::JobLock::life, true)) return std::nullopt;
-      update_job(id_, {{"launched_at", nullptr}});
+      starts_ = begin_start(id_);
       return true;
     });
     if (attached) return *attached;
@@ -74,10 +107,37 @@ bool Coordinator::attach() {
   }
 }
 
+// A person's request ends the wait.
+bool Coordinator::begin() {
+  std::int64_t const until = pg::now_ms() + pause_before_start(starts_);
+  if (starts_ > starts_until_failure && !give_up_after_starts(id_, starts_)) return false;
+  if (until > pg::now_ms())
+    pg::transaction([&] {
+      set_waiting(id_, "its next start: " + std::to_string(starts_ - 1) +
+                           " coordinators in a row ended before their time (see the server log)");
+    });
+  while (pg::now_ms() < until) {
+    bool const wanted = pg::transaction([&] {
+      std::optional<Job> const job = load_job(id_);
+      return !job || job->request;
+    });
+    if (wanted) break;
+    rest(start_look);
+  }
+  if (starts_ > 1) pg::transaction([&] { set_waiting(id_, std::nullopt); });
+  good_at_ = pg::now_ms() + start_is_good_after;
+  return true;
+}
+
 bool Coordinator::round() {
   std::optional<Job> const job = pg::transaction([&] { return load_job(id_); });
   if (!job) return false;
   pause_ = idle_pause;
+  idle_ = job->state != "running" && living() == 0;
+  if (good_at_ != 0 && pg::now_ms() > good_at_) {
+    pg::transaction([&] { start_was_good(id_); });
+    good_at_ = 0;
+  }
   if (job->state == "running") return advance(*job);
   pg::report_activity("backfill " + job->name + ": " + job->state);
   if (job->state == "ready") {
@@ -89,6 +149,22 @@ bool Coordinator::round() {
     return true;
   }
   return living() > 0;
+}
+
+void Coordinator::rest(long milliseconds) {
+  if (idle_) make_room();
+  pg::wait_latch(std::min(milliseconds, longest_rest));
+}
+
+// Whoever wants the database to himself (DROP DATABASE) would be refused for a process that does nothing.  It comes back
+// by itself if the database is still there then.
+void Coordinator::make_room() {
+  bool const leaves = pg::transaction([&] {
+    if (!pg::database_is_wanted()) return false;
+    start_was_good(id_);
+    return true;
+  });
+  if (leaves) pg::step_aside();
 }
 
 // running: towards ready.
@@ -214,43 +290,60 @@ int Coordinator::living() {
   return static_cast<int>(workers_.size());
 }
 
-// The job fails with what the coordinator met.  A published one goes on being published, says what is wrong, and is looked
-// at again: true.
-bool goes_on_in_spite_of(int id, const Error &failure) {
-  return pg::transaction([&] {
-    std::optional<Job> const job = load_job(id);
-    if (!job || !job->active()) return false;
-    if (job->state == "published") {
-      set_waiting(id, std::string("a repair: ") + failure.what());
-      return true;
-    }
-    fail_job(*job, failure);
-    return false;
-  });
+// DROP EXTENSION took the ledger away: there is nothing left to be done, or told.
+bool extension_is_gone() {
+  return pg::transaction([] { return pg::extension_owner() == 0; });
 }
 
-void coordinate(int id) {
-  Coordinator coordinator(id);
-  if (!coordinator.attach()) return;
+// False: the coordinator is not to come again.
+bool begin(Coordinator &coordinator, int id) {
+  try {
+    return coordinator.attach() && coordinator.begin();
+  } catch (const Error &failure) {
+    if (extension_is_gone()) return false;
+    pg::log_message("backfill coordinator " + std::to_string(id) + ": " + failure.what());
+    if (is_transient(failure.sqlstate)) pg::step_aside();
+    return false;
+  }
+}
+
+// Rests in pieces, so that it gives way and takes a request soon.
+void rest_long(Coordinator &coordinator, long milliseconds) {
+  std::int64_t const until = pg::now_ms() + milliseconds;
+  for (std::int64_t left = milliseconds; left > 0; left = until - pg::now_ms())
+    coordinator.rest(static_cast<long>(left));
+}
+
+void work(Coordinator &coordinator, int id) {
   for (int troubles = 0;;) {
     try {
       if (!coordinator.round()) return;
       if (troubles > 0) pg::transaction([&] { set_waiting(id, std::nullopt); });
       troubles = 0;
-      pg::wait_latch(coordinator.pause());
+      coordinator.rest(coordinator.pause());
     } catch (const Error &failure) {
+      if (extension_is_gone()) return;
       pg::log_message("backfill coordinator " + std::to_string(id) + ": " + failure.what());
       bool const may_pass = is_transient(failure.sqlstate) && ++troubles <= troubles_allowed;
       if (!may_pass && !goes_on_in_spite_of(id, failure)) return;
       troubles = std::max(troubles, 1);
-      pg::wait_latch(may_pass ? troubled_pause : repair_pause);
+      rest_long(coordinator, may_pass ? troubled_pause : repair_pause);
     }
   }
+}
+
+void coordinate(int id) {
+  if (extension_is_gone()) return;
+  Coordinator coordinator(id);
+  if (!begin(coordinator, id)) return;
+  work(coordinator, id);
+  if (!extension_is_gone()) pg::transaction([&] { start_was_good(id); });
 }
 
 }  // namespace
 
 void launch_coordinator(int job) {
+  update_job(job, {{"launched_at", now_marker}});
   pg::WorkerOrder order;
   order.job = job;
   order.wait_for_xid = pg::current_xid();

@@ -140,5 +140,6 @@ COMMENT ON COLUMN backfill.definition.id IS 'Order within the job';
 COMMENT ON COLUMN backfill.definition.found IS 'The statement that the definition since the publish amounts to';
 COMMENT ON COLUMN backfill.definition.meant IS 'The statement that a rollback runs in its place';
 COMMENT ON COLUMN backfill.job.launched_at IS 'When a coordinator was started that has not reported yet';
+COMMENT ON COLUMN backfill.job.starts IS 'Coordinators in a row that have begun and neither worked for a minute nor left in order; the next one waits the longer for it';
 COMMENT ON COLUMN backfill.job.running_since IS 'When it last became running; null when it is not';
 COMMENT ON COLUMN backfill.job.ran_for IS 'Time it was running before that';

@@ -60,6 +60,7 @@ CREATE TABLE backfill.job (
   planned_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   started_at       timestamptz,
   launched_at      timestamptz,           -- a coordinator was started and has not reported yet
+  starts           integer NOT NULL DEFAULT 0 CHECK (starts >= 0),
   running_since    timestamptz,
   ran_for          interval NOT NULL DEFAULT '0',
   ready_at         timestamptz,

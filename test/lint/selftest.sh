@@ -117,6 +117,8 @@ main() {
   complains tidy 'a use after move' 'core/word.cpp:5: .*bugprone-use-after-move'
   sample src/copy/batch.cpp <<<'#if PG_VERSION_NUM >= 160000'
   complains versions 'a version test above src/pg' 'copy/batch.cpp:1: '
+  sample src/core/version.hpp <<<'inline constexpr char library_version[] = "0.5";'
+  complains versions 'another version in the Makefile' 'core/version.hpp:1: Makefile'
   sample src/sql/views.sql <<<'CREATE OR REPLACE VIEW backfill.jobs AS SELECT 1;'
   complains sql 'CREATE OR REPLACE' 'views.sql:1: '
   sample src/core/word.cpp <<<'int f(); '
