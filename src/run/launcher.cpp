@@ -17,6 +17,7 @@
 #include <random>
 #include <string>
 
+#include "catalog/suspension.hpp"
 #include "core/error.hpp"
 #include "core/version.hpp"
 #include "pg/database.hpp"
@@ -24,7 +25,6 @@
 #include "pg/role.hpp"
 #include "pg/settings.hpp"
 #include "pg/transaction.hpp"
-#include "publish/downstream.hpp"
 #include "run/upkeep.hpp"
 
 namespace backfill {
