@@ -85,7 +85,7 @@ class Coordinator {
 
   int id_;
   int starts_ = 0;     // coordinators in a row that have begun and not worked for long, this one included
-  bool idle_ = false;  // ready or published, and no worker is at work
+  bool idle_ = false;  // nothing is lost by leaving: it waits to begin; or ready or published, and no worker is at work
   std::int64_t good_at_ = 0;
   long pause_ = working_pause;
   bool short_of_slots_ = false;
@@ -111,6 +111,7 @@ bool Coordinator::attach() {
 bool Coordinator::begin() {
   std::int64_t const until = pg::now_ms() + pause_before_start(starts_);
   if (starts_ > starts_until_failure && !give_up_after_starts(id_, starts_)) return false;
+  idle_ = true;
   if (until > pg::now_ms())
     pg::transaction([&] {
       set_waiting(id_, "its next start: " + std::to_string(starts_ - 1) +

@@ -146,19 +146,27 @@ value($node, 'CREATE EXTENSION backfill', 'other');
 make_table($node, 'elsewhere', 'other');
 plan_and_run('elsewhere', 'other', label => "'new ' || id");
 $node->poll_query_until('other', q{SELECT state = 'ready' FROM backfill.jobs});
-$node->append_conf('postgresql.conf', q{backfill.databases = 'postgres, other, another'});
+value($node, 'CREATE DATABASE aged');
+value($node, q{CREATE EXTENSION backfill; UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'backfill'}, 'aged');
+$node->append_conf('postgresql.conf', q{backfill.databases = 'postgres, other, another, aged'});
 $node->reload;
+$node->wait_for_log(qr/database "aged" is passed over: the extension there is not of this library's version/);
+pass('an extension of another version is left alone, after a reload has told of it');
 value($node, 'ALTER DATABASE other RENAME TO another');
 $node->poll_query_until('another', q{SELECT waiting_for IS NULL AND state = 'ready' FROM backfill.jobs})
   or diag(value($node, 'TABLE backfill.jobs', 'another'));
 is(value($node, q{SELECT coalesce(waiting_for, 'nothing') FROM backfill.jobs}, 'another'),
   'nothing', 'a database with a ready job is renamed, and its coordinator comes back');
+value($node, q{SELECT backfill_publish('elsewhere')}, 'another');
+$node->poll_query_until('another', q{SELECT NOT EXISTS (SELECT FROM backfill.steps WHERE status NOT IN ('done', 'skipped'))});
 value($node, 'CREATE DATABASE copied TEMPLATE another');
+value($node, q{UPDATE backfill.job SET archive_until = clock_timestamp() - interval '1 day'}, 'copied');
 is(value($node, q{SELECT backfill_maintain()}, 'copied'), '0 coordinators restarted, 0 archives dropped',
-  'it serves as a template, and in the copy nothing starts');
+  'it serves as a template, and in the copy nothing starts and nothing ends');
+is(value($node, q{SELECT count(*) FROM pg_class WHERE relname LIKE 'elsewhere_archive%' AND relkind = 'r'}, 'copied'), '1', 'the archive is there');
 $node->poll_query_until('another', q{SELECT waiting_for IS NULL FROM backfill.jobs});
 value($node, 'DROP DATABASE another');
-is(value($node, q{SELECT count(*) FROM pg_database WHERE datname = 'another'}), '0', 'it is dropped, with its ready job');
+is(value($node, q{SELECT count(*) FROM pg_database WHERE datname = 'another'}), '0', 'it is dropped, with its published job');
 value($node, 'DROP DATABASE copied');
 
 # -- DROP EXTENSION
