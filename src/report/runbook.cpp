@@ -243,9 +243,10 @@ std::string told(const Facts &facts, const char *label, const char *column) {
 std::string letter(const Facts &facts, const std::string &subject, const std::string &text) {
   return code_block("text", "Subject: " + subject + "\n\n" + "Table:     " + table_of(facts) + "\n" + "What:      " +
                                 computed_columns(facts) + "\n" + "Range:     " + scope_text(facts.job) + "\n" +
-                                told(facts, "Why:       ", "reason") + told(facts, "Asked by:  ", "requested_by") +
-                                told(facts, "Owner:     ", "responsible") + "Backfill:  " + facts.job.name + ", job " +
-                                std::to_string(facts.job.id) + "\n" + "Affected:" + affected(facts) + "\n\n" + text) +
+                                told(facts, "Why:       ", "reason") + told(facts, "Success:   ", "success_criteria") +
+                                told(facts, "Asked by:  ", "requested_by") + told(facts, "Owner:     ", "responsible") +
+                                "Backfill:  " + facts.job.name + ", job " + std::to_string(facts.job.id) + "\n" +
+                                "Affected:" + affected(facts) + "\n\n" + text) +
          "\n";
 }
 
@@ -336,44 +337,53 @@ std::string refresh_order(const Facts &facts) {
 
 // ---- rollback ----
 
+std::string before_publish(const Facts &facts) {
+  return "### Before the publish\n\n"
+         "If a check or a query of section 3 fails here, do not publish: the table in service has not been touched, "
+         "and "
+         "there is nothing to roll back. Put the cause right and audit again (step 6), or drop what was built beside "
+         "the "
+         "table and end the capture of its changes:\n\n" +
+         when("planned, running, paused, failed, stalled or ready", call(facts, "cancel"));
+}
+
+std::string lost_columns(const Facts &facts) {
+  std::string columns;
+  for (const auto &[column, type] : facts.job.spec.transform.add_columns)
+    columns += (columns.empty() ? "" : ", ") + code_span(column);
+  if (columns.empty()) return "";
+  return "The old version has no column " + columns +
+         ": values that people wrote there since the publish have no place in it. The rollback refuses then and says "
+         "how "
+         "many; the argument `discard` of `backfill_rollback` gives them up.\n\n";
+}
+
+std::string after_publish(const Facts &facts) {
+  return "### After the publish\n\n"
+         "If a query of section 3 or somebody's numbers are wrong: see how many rows written since the publish are "
+         "carried "
+         "along, and whether something stands in the way (`problem`):\n\n" +
+         when("published",
+              "SELECT archive, archive_until, inserted, updated, deleted, pending_keys, problem\nFROM "
+              "backfill.way_back\n"
+              "WHERE " +
+                  of_job(facts) + ";") +
+         "Then the same swap backwards, as short as the publish. Only the backfill is undone; rows inserted, updated "
+         "and "
+         "deleted since stay so:\n\n" +
+         when("published", call(facts, "rollback")) + lost_columns(facts) +
+         "After it the backfill is `ready` again, with the rejected version as its new version: audit it, publish it "
+         "again, "
+         "or cancel it. Send the third notice of section 4.\n\n";
+}
+
 std::string rollback(const Facts &facts) {
-  std::string out =
-      "## 6. Rollback\n\n### Before the publish\n\nThe table in service has not been touched: there is nothing "
-      "to roll back. This drops what was built beside it and ends the capture of changes:\n\n" +
-      when("planned, running, paused, failed, stalled or ready", call(facts, "cancel"));
-  out +=
-      "### After the publish\n\nLook first: how many rows written since the publish are carried along, and whether "
-      "something "
-      "stands in the way (`problem`):\n\n" +
-      when("published",
-           "SELECT archive, archive_until, inserted, updated, deleted, pending_keys, problem\nFROM "
-           "backfill.way_back\nWHERE " +
-               of_job(facts) + ";") +
-      "Then the same swap backwards, as short as the publish. Only the backfill is undone; rows inserted, updated and "
-      "deleted since stay so:\n\n" +
-      when("published", call(facts, "rollback"));
-  if (!facts.job.spec.transform.add_columns.empty())
-    out += "The old version has no column " +
-           [&] {
-             std::string columns;
-             for (const auto &[column, type] : facts.job.spec.transform.add_columns)
-               columns += (columns.empty() ? "" : ", ") + code_span(column);
-             return columns;
-           }() +
-           ": values that people wrote there since the publish have no place in it. The rollback refuses then and says "
-           "how many; "
-           "the argument `discard` of `backfill_rollback` gives them up.\n\n";
-  out +=
-      "The backfill is `ready` again after it, with the rejected version as its new version: audit it, publish it "
-      "again, or "
-      "cancel it.\n\n";
-  out +=
-      "### After the end\n\nOnce finished, or once the retention is over, the old version is dropped, and the way back "
-      "is a "
-      "backup. What was done when, and by whom:\n\n" +
-      when("at any time",
-           "SELECT number, event, at, by, detail\nFROM backfill.events\nWHERE " + of_job(facts) + "\nORDER BY number;");
-  return out;
+  return "## 6. Rollback\n\n" + before_publish(facts) + after_publish(facts) +
+         "### After the end\n\nOnce finished, or once the retention is over, the old version is dropped, and the way "
+         "back "
+         "is a backup. What was done when, and by whom:\n\n" +
+         when("at any time", "SELECT number, event, at, by, detail\nFROM backfill.events\nWHERE " + of_job(facts) +
+                                 "\nORDER BY number;");
 }
 
 // ---- trouble ----

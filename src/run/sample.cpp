@@ -386,6 +386,22 @@ void tell_whole(Page &page, const Job &job, const Findings &findings, const Proj
     page.line("! the throttle of the spec is not reckoned with: it makes the run longer", 2);
 }
 
+std::int64_t failed_checks(const Findings &findings) {
+  auto const &verdicts = findings.checks.verdicts;
+  return std::count_if(verdicts.begin(), verdicts.end(),
+                       [](const auto &one) { return one.outcome == "fail" || one.outcome == "error"; }) +
+         (findings.differing > 0 ? 1 : 0) + (findings.verbatim_differing > 0 ? 1 : 0);
+}
+
+// Numbers only.
+std::string summary(const Chosen &chosen, const Findings &findings, const Projection &whole) {
+  return plural(static_cast<std::int64_t>(chosen.chunks.size()), "chunk") + ", " +
+         plural(std::llround(findings.sample.computed.rows()), "row") + ", " + format_count(findings.change.changed) +
+         " changed, " + format_count(failed_checks(findings)) +
+         " checks failed; the whole: " + span(whole.seconds, format_duration) + ", " + span(whole.disk_bytes, bytes) +
+         ", WAL " + span(whole.wal_bytes, bytes);
+}
+
 std::vector<std::string> tell(const Job &job, const Chosen &chosen, const Findings &findings, const Projection &whole,
                               double seconds) {
   Page page;
@@ -401,21 +417,12 @@ std::vector<std::string> tell(const Job &job, const Chosen &chosen, const Findin
   tell_change(page, findings.change);
   tell_whole(page, job, findings, whole);
   page.blank();
+  if (std::int64_t const failed = failed_checks(findings); failed > 0)
+    page.heading(plural(failed, "check") + " failed here and would keep the backfill from being published.");
   page.heading(job.state == "planned" ? "Nothing is left of the sample.  Run the backfill with:"
                                       : "Nothing is left of the sample.  The backfill goes on with:");
   page.heading(next_command(job.name, parse_state(job.state)));
   return page.take();
-}
-
-// Numbers only.
-std::string summary(const Chosen &chosen, const Findings &findings, const Projection &whole) {
-  std::int64_t failed = findings.differing > 0 || findings.verbatim_differing > 0 ? 1 : 0;
-  for (const SampledChecks::Verdict &verdict : findings.checks.verdicts)
-    if (verdict.outcome == "fail" || verdict.outcome == "error") failed++;
-  return plural(static_cast<std::int64_t>(chosen.chunks.size()), "chunk") + ", " +
-         plural(std::llround(findings.sample.computed.rows()), "row") + ", " + format_count(findings.change.changed) +
-         " changed, " + format_count(failed) + " checks failed; the whole: " + span(whole.seconds, format_duration) +
-         ", " + span(whole.disk_bytes, bytes) + ", WAL " + span(whole.wal_bytes, bytes);
 }
 
 }  // namespace

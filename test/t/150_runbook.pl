@@ -40,7 +40,8 @@ sub runbook
   return "$text\n";
 }
 
-# Runs the blocks whose section and title match, each in a session of its own unless they are one section; returns the output.
+# Runs the blocks whose section and title match, in one session (and as that role, where one is set); returns the output.
+my $role = '';
 sub run_blocks
 {
   my ($test, $wanted, @blocks) = @_;
@@ -48,6 +49,7 @@ sub run_blocks
   my @chosen = grep { $_->{section} =~ /(?:$section)/ && (!defined $title || $_->{title} =~ /(?:$title)/) } @blocks;
   my $sql = join("\n", map { $_->{sql} } @chosen);
   if ($sql eq '') { fail("$test: there is a block $wanted"); return ''; }
+  $sql = "SET ROLE $role;\n$sql" if $role ne '';
   my ($out, $err);
   my $status = $node->psql('postgres', encode('UTF-8', $sql), stdout => \$out, stderr => \$err, on_error_stop => 1);
   is($status, 0, "$test: $wanted runs") or diag($err, $sql);
@@ -166,8 +168,12 @@ value($node, q{
   CREATE TABLE plain (id int PRIMARY KEY, v int, label text);
   INSERT INTO plain SELECT n, n, 'old' FROM generate_series(1, 3000) AS n;
   ANALYZE plain;
+  CREATE ROLE clerk;
+  ALTER TABLE plain OWNER TO clerk;
   SELECT backfill_plan('plain', 'plain', set => '{"v": "v + 1"}', chunk_by => 'blocks')});
+$role = 'clerk';    # the owner of the table, and nothing else
 $out = follow('blocks', 'plain');
+$role = '';
 like($out, qr/^3000\|3000$/m, 'blocks: rows');
 
 value($node, q{
@@ -241,6 +247,7 @@ cmp_ok($size, '>', $least * $size{$least_unit} * 0.8, "the new version has $size
 cmp_ok($size, '<', $most * $size{$most_unit} * 1.2, "not far above $most $most_unit");
 is(value($node, q{SELECT count(*) FROM backfill.events WHERE name = 'big' AND event = 'sampled'}), '1', 'an event tells of the sample');
 refused($node, q{BEGIN; SELECT backfill_publish('big'); SELECT backfill_sample('big')}, '55000', 'a published job is not sampled');
+value($node, q{SELECT backfill_cancel('big')});
 
 # -- while it samples nobody waits, and it can be cancelled
 
@@ -259,8 +266,14 @@ value($node, q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query L
 ok($node->poll_query_until('postgres',
     q{SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)}), 'it can be cancelled');
 $session->quit;
-open_gate($node, 'gated');
 same(inventory($node), $before, 'nothing is left of a cancelled sample');
+value($node, q{SELECT backfill_run('gated')});
+at_gate($node);
+like(runbook('gated'), qr/### 4\. Wait – ➡️ now/, 'a running job is to be waited for');
+refused($node, q{SELECT backfill_sample('gated')}, '55000', 'a running job is not sampled');
+open_gate($node, 'gated');
+wait_state($node, 'gated', 'ready');
+value($node, q{SELECT backfill_cancel('gated')});
 
 $node->stop;
 done_testing();
