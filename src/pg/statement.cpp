@@ -7,6 +7,7 @@ extern "C" {
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 #include "tcop/dest.h"
+#include "utils/plancache.h"
 }
 
 namespace backfill::pg {
@@ -36,21 +37,34 @@ void fail_unless_ok(int code, const char *what) {
   if (code < 0) elog(ERROR, "%s failed: %s", what, SPI_result_code_string(code));
 }
 
-// Utility statements are not analysed before they run.
-void require_named(const Node *statement) {
-  if (IsA(statement, RefreshMatViewStmt))
-    (void)RangeVarGetRelid(reinterpret_cast<const RefreshMatViewStmt *>(statement)->relation, NoLock, false);
+// Most utility statements are not analysed before they run.
+void look_up(const Node *statement, StatementFacts *facts) {
+  if (IsA(statement, RefreshMatViewStmt)) {
+    const RefreshMatViewStmt *const refresh = reinterpret_cast<const RefreshMatViewStmt *>(statement);
+    facts->matview = RangeVarGetRelid(refresh->relation, NoLock, false);
+    facts->concurrently = refresh->concurrent;
+    facts->no_data = refresh->skipData;
+  }
   if (!IsA(statement, TruncateStmt)) return;
   ListCell *cell;
   foreach (cell, reinterpret_cast<const TruncateStmt *>(statement)->relations)
     (void)RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, false);
 }
 
+::Oid procedure_of(SPIPlanPtr plan) {
+  CachedPlanSource *const source = static_cast<CachedPlanSource *>(linitial(SPI_plan_get_plan_sources(plan)));
+  if (source->query_list == NIL) return InvalidOid;
+  const Query *const query = linitial_node(Query, source->query_list);
+  if (query->commandType != CMD_UTILITY || !IsA(query->utilityStmt, CallStmt)) return InvalidOid;
+  return castNode(CallStmt, query->utilityStmt)->funcexpr->funcid;
+}
+
 }  // namespace
 
-void check_statement(const std::string &sql) {
+StatementFacts check_statement(const std::string &sql) {
   const char *const text = sql.c_str();
-  call([&] {
+  return call([&] {
+    StatementFacts facts;
     List *const statements = raw_parser(text, RAW_PARSE_DEFAULT);
     if (list_length(statements) != 1)
       ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("it is not one statement"),
@@ -60,11 +74,13 @@ void check_statement(const std::string &sql) {
       ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("it is not a statement that refreshes something"),
                       errhint("Write CALL, SELECT, INSERT, UPDATE, DELETE, MERGE, TRUNCATE, DO or REFRESH MATERIALIZED "
                               "VIEW; put anything else into a procedure and CALL it.")));
-    require_named(statement);
+    look_up(statement, &facts);
     fail_unless_ok(SPI_connect(), "SPI_connect");
-    if (SPI_prepare(text, 0, nullptr) == nullptr)
-      elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+    SPIPlanPtr const plan = SPI_prepare(text, 0, nullptr);
+    if (plan == nullptr) elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+    facts.procedure = procedure_of(plan);
     SPI_finish();
+    return facts;
   });
 }
 

@@ -23,13 +23,43 @@ auto of_item(std::size_t number, const char *key, Fn fn) {
   }
 }
 
+void require_ownership(Oid matview, Oid owner) {
+  pg::Result const found = pg::as_extension([&] {
+    return pg::execute("SELECT relowner, oid::regclass::text AS name FROM pg_class WHERE oid = $1",
+                       {pg::Param::oid(matview)});
+  });
+  if (found.empty() || pg::is_member(owner, found[0].oid("relowner"))) return;
+  throw Error(sqlstate::insufficient_privilege, "must be owner of materialized view " + found[0].text("name"),
+              "Refreshes run as the owner of the target, role \"" + pg::role_name(owner) + "\".",
+              "Make that role a member of \"" + pg::role_name(found[0].oid("relowner")) + "\", or give cron_job only.");
+}
+
+// Its body is only looked at: what it does with its text is its own business.
+std::string suspicion(Oid procedure) {
+  return pg::as_extension([&] {
+    return pg::query_value(
+               "SELECT (SELECT CASE WHEN prosrc ~* '\\m(commit|rollback)\\M' THEN 'end transactions'"
+               " WHEN prosrc ~* '\\mcreate\\s+(local\\s+|global\\s+)?temp(orary)?\\M' THEN 'make temporary tables' END"
+               " FROM pg_proc WHERE oid = $1)",
+               {pg::Param::oid(procedure)})
+        .value_or("");
+  });
+}
+
 }  // namespace
 
-void check_refreshes(const Job &job) {
+void check_refreshes(const Job &job, std::vector<std::string> *warnings) {
   const std::vector<Downstream> &items = job.spec.downstream;
   for (std::size_t i = 0; i < items.size(); i++) {
     if (items[i].refresh.empty()) continue;
-    of_item(i, "refresh", [&] { as_job_owner(job, [&] { pg::check_statement(items[i].refresh); }); });
+    of_item(i, "refresh", [&] {
+      pg::StatementFacts const facts = as_job_owner(job, [&] { return pg::check_statement(items[i].refresh); });
+      if (facts.matview != 0) require_ownership(facts.matview, job.owner);
+      std::string const wants = facts.procedure == 0 ? "" : suspicion(facts.procedure);
+      if (!wants.empty())
+        warnings->push_back("The procedure of downstream \"" + items[i].name + "\" seems to " + wants +
+                            ", which it cannot where it is run as a refresh; pg_cron can run it: give cron_job only.");
+    });
   }
 }
 

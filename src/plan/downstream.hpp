@@ -11,7 +11,8 @@ namespace backfill {
 
 // Each refresh is one statement that the owner could run; nothing is run.  Errors, the path in front: 42601, and what the
 // server says of the statement.
-void check_refreshes(const Job &job);
+// Adds to `warnings` procedures that seem to want what a refresh may not do.
+void check_refreshes(const Job &job, std::vector<std::string> *warnings);
 
 // A step `suspend` for each pg_cron job named, which the caller must be allowed to manage (catalog/suspension.hpp tells the
 // errors).  Adds to `warnings` those that are switched off now.

@@ -280,7 +280,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
     warnings.push_back("The table was never analyzed: its rows are guessed from its size. ANALYZE it first.");
   for (const std::string &warning : publication_warnings(target.oid, spec)) warnings.push_back(warning);
   warn_of_workers(spec, &warnings);
-  check_refreshes(job);
+  check_refreshes(job, &warnings);
   std::vector<Step> const suspensions = plan_suspensions(job, &warnings);
 
   Ledger const ledger = write_ledger(job, chunks, dependents, suspensions, parts);

@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "catalog/cutover.hpp"
 #include "catalog/suspension.hpp"
@@ -298,7 +299,14 @@ std::string params_of(const std::vector<Part> &parts, std::size_t number) {
   return to_json(params);
 }
 
-// Where several tables leave service together, one refresh will do.
+bool is_needed(const std::vector<Part> &parts, std::size_t number) {
+  return std::any_of(parts.begin(), parts.end(), [&](const Part &part) {
+    return part.item != nullptr && std::find(part.needs.begin(), part.needs.end(), number) != part.needs.end();
+  });
+}
+
+// Where several tables leave service together, one refresh will do; unless a declared part waits for it, which knows the
+// steps of its own job only.
 bool refreshed_by_another(const Swap &swap, Oid matview) {
   for (Oid const peer : swap.peers) {
     if (peer >= swap.out) break;
@@ -326,12 +334,28 @@ Error explained(const Downstream &item, const Error &failure) {
     return Error(failure.sqlstate, failure.what(),
                  "A refresh is one transaction, as the owner of the table: it cannot commit or roll back by itself.",
                  way);
-  if (failure.sqlstate == sqlstate::insufficient_privilege && failure.detail.empty() && failure.hint.empty())
+  if (failure.sqlstate == sqlstate::insufficient_privilege &&
+      std::string_view(failure.what()).find("security-restricted") != std::string_view::npos)
     return Error(failure.sqlstate, failure.what(),
                  "A refresh runs as the owner of the table in a security-restricted operation, as REFRESH MATERIALIZED "
                  "VIEW does: without temporary tables, and without SET ROLE.",
                  way);
   return failure;
+}
+
+// REFRESH makes a temporary table where it goes CONCURRENTLY; and it runs the query as the owner of the view, restricted,
+// by itself, whoever calls it.  nullopt: it is another statement.
+std::optional<std::string> refresh_by_extension(const Job &job, const Downstream &item) {
+  pg::StatementFacts const facts = as_job_owner(job, [&] { return pg::check_statement(item.refresh); });
+  if (facts.matview == 0) return std::nullopt;
+  pg::Result const found = pg::as_extension(
+      [&] { return pg::execute("SELECT relowner FROM pg_class WHERE oid = $1", {pg::Param::oid(facts.matview)}); });
+  if (found.empty() || !pg::is_member(job.owner, found[0].oid("relowner")))
+    throw Error(sqlstate::insufficient_privilege, "must be owner of the materialized view of downstream " + item.name,
+                "Refreshes run as the owner of the target, role \"" + pg::role_name(job.owner) + "\".");
+  std::string const name = pg::as_extension([&] { return relation_sql(facts.matview); });
+  return "REFRESH MATERIALIZED VIEW " + std::string(facts.concurrently ? "CONCURRENTLY " : "") + name +
+         (facts.no_data ? " WITH NO DATA" : "");
 }
 
 std::string join(const std::vector<std::string> &words) {
@@ -356,7 +380,8 @@ std::vector<Step> after_downstream(const Swap &swap) {
   std::vector<Step> steps;
   for (std::size_t i = 0; i < parts.size(); i++) {
     const Part &part = parts[i];
-    if (!part.has_step() || (part.renews && refreshed_by_another(swap, part.relation))) continue;
+    if (!part.has_step()) continue;
+    if (part.renews && !is_needed(parts, i) && refreshed_by_another(swap, part.relation)) continue;
     steps.push_back(after_step(swap, stage::after + part.depth, part.renews ? "refresh" : "downstream", part.title,
                                params_of(parts, i)));
   }
@@ -384,6 +409,13 @@ std::optional<Error> held_back(const Step &step) {
 std::int64_t run_refresh(const Job &job, const Step &step) {
   const Downstream &item = item_of(job, step);
   try {
+    if (std::optional<std::string> const refresh = refresh_by_extension(job, item))
+      return pg::as_extension([&] {
+        pg::set_local("search_path", job.search_path);
+        pg::set_local("TimeZone", job.time_zone);
+        pg::set_local("row_security", "on");
+        return pg::run_statement(*refresh);
+      });
     return as_job_owner(job, [&] {
       pg::set_local("row_security", "on");
       return pg::run_statement(item.refresh);
