@@ -77,7 +77,6 @@ FROM told('report_days') AS line;
 SELECT backfill_cancel('report_days') IS NOT NULL AS cancelled;
 
 -- Bad input.
-SELECT backfill_report('report_days', 'html');
 SELECT backfill_report('report_days', 'pdf');
 SELECT backfill_report('report_dayz');
 CREATE ROLE report_stranger;

@@ -1,5 +1,6 @@
 // The SQL-callable functions, one line of work each.  src/sql/functions.sql declares and documents them.
 #include "audit/audit.hpp"
+#include "audit/diff.hpp"
 #include "catalog/job.hpp"
 #include "pg/function.hpp"
 #include "pg/matview.hpp"
@@ -8,8 +9,8 @@
 #include "publish/movers.hpp"
 #include "publish/publish.hpp"
 #include "publish/way_back.hpp"
-#include "report/markdown.hpp"
 #include "report/provenance.hpp"
+#include "report/report.hpp"
 #include "report/runbook.hpp"
 #include "run/control.hpp"
 #include "run/sample.hpp"
@@ -63,7 +64,9 @@ BACKFILL_FUNCTION(backfill_sample) {
   return call.rows(sample_backfill(call.text_argument(0), *call.optional_integer(1)));
 }
 
-BACKFILL_FUNCTION(backfill_diff) { return call.rows(diff(job_for_caller(call.text_argument(0)))); }
+BACKFILL_FUNCTION(backfill_diff) {
+  return call.rows(diff(call.text_argument(0), call.optional_integer(1), call.optional_integer(2).value_or(5)));
+}
 
 BACKFILL_FUNCTION(backfill_report) { return call.text(report_backfill(call.text_argument(0), call.text_argument(1))); }
 

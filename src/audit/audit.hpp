@@ -34,7 +34,4 @@ std::vector<std::string> blocking_checks(const Job &job);
 
 void waive_check(const Job &job, const std::string &check, const std::string &reason);
 
-// backfill_diff: rows and columns that publishing would change (or, after publish, has changed), as text lines.
-std::vector<std::string> diff(const Job &job);
-
 }  // namespace backfill

@@ -74,10 +74,10 @@ LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_waive';
 COMMENT ON FUNCTION backfill_waive(text, text, text) IS
   'Accepts a check that failed or could not run in the newest audit, so that the backfill can be published; who, when and why are recorded, and the next audit voids it. Arguments: the backfill, the check''s name in backfill.checks, the reason. Errors: 42704 unknown backfill or check, 42501, 22023 no reason, 55000 the check did not fail or the state is neither ready nor failed. Locks: the job''s row.';
 
-CREATE FUNCTION backfill_diff(name text) RETURNS SETOF text
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_diff';
-COMMENT ON FUNCTION backfill_diff(text) IS
-  'What publishing would change in scope (after publish: has changed): rows added, removed, changed and unchanged, of each column how many values change, become null or are filled, and the first few changed rows before and after. Reads both versions as the owner in one snapshot; keys not drained yet are left out. Errors: 42704, 42501, 55000 nothing to compare yet, or a TRUNCATE not drained. Locks: ACCESS SHARE on both versions.';
+CREATE FUNCTION backfill_diff(name text, chunk integer DEFAULT NULL, samples integer DEFAULT 5) RETURNS SETOF text
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'backfill_diff';
+COMMENT ON FUNCTION backfill_diff(text, integer, integer) IS
+  'What publishing would change in scope (after publish: has changed): rows added, removed, changed and unchanged; of each column how many values change, become null or are filled, and by how much numbers and times move; and the first few rows before and after. Arguments: the backfill; chunk, the number of one chunk in backfill.chunks, which can be compared as soon as it is done (default: the whole scope, once all is built); samples, rows to show of each kind (0 to 100). Reads both versions as the owner in one snapshot; keys not drained yet are left out and counted. The figures of a whole scope are kept for backfill_report. Errors: 42704, 42501, 22023 no such chunk, 55000 nothing to compare yet, the table was changed, or a TRUNCATE not drained. Locks: ACCESS SHARE on both versions.';
 
 CREATE FUNCTION backfill_report(name text, format text DEFAULT 'markdown') RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_report';
