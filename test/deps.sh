@@ -27,6 +27,10 @@ as_root() {
   fi
 }
 
+update_lists() {
+  as_root apt-get -qq -o Dpkg::Use-Pty=0 update
+}
+
 apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" \
     >/dev/null
@@ -42,6 +46,16 @@ install_postgres_without_cluster() {
   apt_install "$@"
 }
 
+# One to look at the HTML report in; all else can be tested without it.
+have_browser() {
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
+}
+
+install_browser() {
+  echo "installing: chromium"
+  update_lists && apt_install chromium
+}
+
 main() {
   command -v dpkg-query >/dev/null || { echo "not a Debian system: install the packages of test/deps.sh by hand" >&2; exit 1; }
   local tools=(g++ make cmake pkg-config git libpq-dev libyaml-dev libcurl4-openssl-dev libgtest-dev
@@ -53,13 +67,15 @@ main() {
   fi
 
   mapfile -t missing < <(missing_of "${tools[@]}" "${servers[@]}")
-  [ ${#missing[@]} -gt 0 ] || exit 0
-  echo "installing: ${missing[*]}"
-  as_root apt-get -qq -o Dpkg::Use-Pty=0 update
-  mapfile -t missing < <(missing_of "${tools[@]}")
-  [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
-  mapfile -t missing < <(missing_of "${servers[@]}")
-  [ ${#missing[@]} -eq 0 ] || install_postgres_without_cluster "${missing[@]}"
+  if [ ${#missing[@]} -gt 0 ]; then
+    echo "installing: ${missing[*]}"
+    update_lists
+    mapfile -t missing < <(missing_of "${tools[@]}")
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+    mapfile -t missing < <(missing_of "${servers[@]}")
+    [ ${#missing[@]} -eq 0 ] || install_postgres_without_cluster "${missing[@]}"
+  fi
+  have_browser || install_browser || echo "no browser could be installed: the test of the HTML report will be skipped" >&2
 }
 
 main "$@"
