@@ -6,12 +6,15 @@
 #include "audit/audit.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 
 #include "audit/check.hpp"
 #include "audit/defaults.hpp"
+#include "audit/failures.hpp"
 #include "catalog/evidence.hpp"
 #include "core/spec_keys.hpp"
+#include "core/sql_text.hpp"
 #include "core/units.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -38,36 +41,79 @@ Check read_check(const CheckSpec &spec, bool by_default) {
   return check;
 }
 
-SceneRange range_of(const Check &check, const Job &job) {
+// A number of rows, or a share of them, as a share.
+double sampled_share(const Job &job, const Node &sample) {
+  std::string const text = sample.value();
+  std::optional<double> const percent = parse_percent(text);
+  std::optional<std::int64_t> const rows = parse_count(text);
+  if (!(percent && *percent > 0 && *percent <= 100) && !(rows && *rows > 0))
+    throw invalid_value(sample, "a percentage such as 5%, or a number of rows");
+  if (percent) return *percent / 100;
+  std::int64_t all = 0;
+  for (const Step &chunk : range_chunks(job)) all += chunk.rows_estimated;
+  if (all == 0) all = job.rows_estimated;
+  return all == 0 ? 1 : static_cast<double>(*rows) / static_cast<double>(all);
+}
+
+// Keys whose hash is small: the same in both versions and in every audit.
+std::string sample_condition(const Job &job, const TableShape &shape, const Node &sample) {
+  constexpr double steps = 1 << 20;
+  double const share = sampled_share(job, sample);
+  if (share >= 1) return {};
+  std::string key;
+  for (const TableShape::Column &column : shape.key)
+    key += (key.empty() ? "" : ", ") + quote_ident(shape.table) + "." + quote_ident(column.name) + "::text";
+  return "(hashtextextended(concat_ws('/', " + key + "), 1) & " + std::to_string(static_cast<long long>(steps) - 1) +
+         ") < " + std::to_string(std::max<long long>(1, static_cast<long long>(share * steps)));
+}
+
+SceneRange range_of(const Check &check, const Job &job, const TableShape &shape) {
   SceneRange range;
   if (const Node *const where = check.find("where")) range.where = fragment(job, *where);
+  if (const Node *const sample = check.find("sample")) range.sample = sample_condition(job, shape, *sample);
   bool const everywhere = check.find("scope") == nullptr ? check.kind->whole_table : check.scope() == "table";
   range.in_scope = !everywhere;
   return range;
 }
 
-// What the design has and this version has not: better told now than passed over.
-void refuse_unavailable(const Check &check) {
-  for (const char *const key : {"store_failures", "sample", "limit"})
-    if (const Node *const node = check.find(key);
-        node != nullptr && !(key == std::string("store_failures") && !node->boolean()))
-      throw Error(sqlstate::feature_not_supported, "\"" + node->path + "\" is not available in this version",
-                  "Checks read all rows and store numbers, not rows.", "Remove it.");
-  if (const Node *const against = check.find("against"); against != nullptr && !check.kind->compares)
+Error without_meaning(const Check &check, const Node &node, const std::string &why) {
+  return Error(sqlstate::invalid_parameter_value,
+               "\"" + node.path + "\" has no meaning for check \"" + check.word + "\"", why, "Remove it.");
+}
+
+// What a common key cannot mean for this kind of check: better told now than passed over.
+void refuse_meaningless(const Check &check) {
+  const Node *const against = check.find("against"), *const store = check.find("store_failures");
+  bool const stores = store != nullptr && store->boolean();
+  if (against != nullptr && check.kind->against == nullptr)
+    throw without_meaning(check, *against, "It looks at the new version alone.");
+  if (against != nullptr && against->text() != "live" &&
+      std::string(check.kind->against).find(" " + against->text() + " ") == std::string::npos)
     throw Error(sqlstate::invalid_parameter_value,
-                "\"" + against->path + "\" has no meaning for check \"" + check.word + "\"",
-                "It looks at the new version alone.", "Remove it.");
+                "\"" + against->path + "\" cannot be \"" + against->text() + "\" for check \"" + check.word + "\"",
+                *check.kind->against == '\0' ? "It compares with live."
+                                            : std::string("It compares with live, or with one of:") +
+                                                  std::string(check.kind->against, std::strlen(check.kind->against) - 1) + ".",
+                "Leave it out, or name one of these.");
+  if (stores && check.kind->rows_at_fault == nullptr)
+    throw without_meaning(check, *store, "It measures figures, so there are no rows at fault to be kept.");
+  if (const Node *const sample = check.find("sample"); sample != nullptr && !check.kind->samples)
+    throw without_meaning(check, *sample, "It needs every row.");
+  if (const Node *const limit = check.find("limit"); limit != nullptr && !stores)
+    throw without_meaning(check, *limit, "It says how many rows at fault store_failures keeps.");
 }
 
 void try_check(const Check &check, const Job &job, const TableShape &shape, bool pre) {
-  refuse_unavailable(check);
+  refuse_meaningless(check);
   if (pre && check.kind->compares)
     throw Error(sqlstate::invalid_parameter_value,
                 "check \"" + check.word + "\" at \"" + check.args.path + "\" cannot be a pre-check",
                 "It compares the new version with live, and there is no new version yet.", "Move it to \"checks\".");
   if (check.kind->measure == nullptr) return;
-  with_trial(job, shape, pre, range_of(check, job), check.args.path,
-             [&](const Scene &scene) { (void)check.kind->measure(check, scene); });
+  with_trial(job, shape, pre, range_of(check, job, shape), check.args.path, [&](const Scene &scene) {
+    (void)check.kind->measure(check, scene);
+    if (check.boolean("store_failures", false)) (void)scene.query(check.kind->rows_at_fault(check, scene));
+  });
 }
 
 Step step_of(const Check &check, const Job &job, bool pre) {
@@ -140,7 +186,9 @@ Evidence evidence_of(const Check &check, const Measurement &found, bool pre) {
   evidence.check = check.name;
   evidence.scope = pre ? "pre" : "run";
   evidence.severity = check.limits.severity();
-  evidence.outcome = found.skipped ? "skipped" : judge(check.limits, found.measured, found.population);
+  evidence.outcome = found.skipped                                ? "skipped"
+                     : found.by_chance && !check.limits.given ? "pass"
+                                                              : judge(check.limits, found.measured, found.population);
   evidence.actual = found.actual;
   evidence.detail = with_pending(found.detail, found.pending);
   evidence.measured = found.measured;
@@ -149,27 +197,52 @@ Evidence evidence_of(const Check &check, const Measurement &found, bool pre) {
   return evidence;
 }
 
-Measurement measure(const Check &check, const Job &job, const TableShape &shape, const SceneRange &range, bool pre) {
-  Measurement found;
+// Checks of one pass, in their order; or one of any kind.
+using Checks = std::vector<const Check *>;
+
+std::vector<Measurement> measure_in(const Scene &scene, const Checks &checks) {
+  std::vector<Measurement> found(checks.size());
+  Checks together;
+  for (const Check *const check : checks)
+    if (check->kind->aggregates != nullptr && check->kind->aggregates(*check, scene)) together.push_back(check);
+  std::vector<Measurement> const measured =
+      together.empty() ? std::vector<Measurement>() : measure_together(together, scene);
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < checks.size(); i++) {
+    if (next < together.size() && together[next] == checks[i]) {
+      found[i] = measured[next++];
+      continue;
+    }
+    scene.sql.clear();
+    found[i] = checks[i]->kind->measure(*checks[i], scene);
+    if (found[i].sql.empty()) found[i].sql = scene.sql;
+  }
+  return found;
+}
+
+std::vector<Measurement> measure(const Checks &checks, const Job &job, const TableShape &shape, const SceneRange &range,
+                                 bool pre) {
+  std::vector<Measurement> found;
   with_scene(job, shape, pre, range, [&](const Scene &scene) {
-    found = check.kind->measure(check, scene);
-    if (found.sql.empty()) found.sql = scene.sql;
-    found.taken_at = scene.taken_at;
-    found.pending = scene.pending;
+    found = measure_in(scene, checks);
+    for (std::size_t i = 0; i < checks.size(); i++) {
+      found[i].taken_at = scene.taken_at;
+      found[i].pending = scene.pending;
+      if (checks[i]->boolean("store_failures", false) && found[i].measured > 0) {
+        std::string const stored = store_failures(*checks[i], scene);
+        if (!stored.empty()) found[i].detail += (found[i].detail.empty() ? "" : "; ") + stored;
+      }
+    }
   });
   return found;
 }
 
 // The worst of its chunks, each in a snapshot of its own.
-Finding examine_chunks(const Check &check, const Job &job, const TableShape &shape, const std::vector<Step> &chunks,
-                       bool pre) {
+struct ByChunk {
   Finding finding;
-  SceneRange range = range_of(check, job);
-  range.in_scope = false;
   int failed = 0, warned = 0;
-  for (const Step &chunk : chunks) {
-    range.chunk = chunk;
-    Evidence evidence = evidence_of(check, measure(check, job, shape, range, pre), pre);
+
+  void add(Evidence evidence, const Step &chunk) {
     if (evidence.outcome == "fail") failed++;
     if (evidence.outcome == "warn") warned++;
     if (finding.whole.outcome.empty()) finding.whole = evidence;
@@ -177,17 +250,32 @@ Finding examine_chunks(const Check &check, const Job &job, const TableShape &sha
     evidence.chunk = chunk.chunk;
     if (evidence.outcome == "fail" || evidence.outcome == "warn") finding.chunks.push_back(std::move(evidence));
   }
-  finding.whole.outcome = failed > 0 ? "fail" : warned > 0 ? "warn" : "pass";
-  finding.whole.measured = failed + warned;
-  finding.whole.actual = std::to_string(failed + warned) + " of " + std::to_string(chunks.size()) + " chunks " +
-                         (failed == 0 && warned > 0 ? "warn" : "fail");
-  finding.whole.detail = "each chunk in a snapshot of its own";
-  return finding;
+  Finding sum(std::size_t chunks) {
+    finding.whole.outcome = failed > 0 ? "fail" : warned > 0 ? "warn" : "pass";
+    finding.whole.measured = failed + warned;
+    finding.whole.actual = std::to_string(failed + warned) + " of " + std::to_string(chunks) + " chunks " +
+                           (failed == 0 && warned > 0 ? "warn" : "fail");
+    finding.whole.detail = "each chunk in a snapshot of its own";
+    return finding;
+  }
+};
+
+std::vector<Finding> examine_chunks(const Checks &checks, const Job &job, const TableShape &shape,
+                                    const std::vector<Step> &chunks, bool pre) {
+  std::vector<ByChunk> found(checks.size());
+  SceneRange range = range_of(*checks[0], job, shape);
+  range.in_scope = false;
+  for (const Step &chunk : chunks) {
+    range.chunk = chunk;
+    std::vector<Measurement> const measured = measure(checks, job, shape, range, pre);
+    for (std::size_t i = 0; i < checks.size(); i++) found[i].add(evidence_of(*checks[i], measured[i], pre), chunk);
+  }
+  std::vector<Finding> findings;
+  for (ByChunk &one : found) findings.push_back(one.sum(chunks.size()));
+  return findings;
 }
 
-Finding examine_whole(const Check &check, const Job &job, const TableShape &shape, bool pre) {
-  Measurement const found = check.kind->prove != nullptr ? check.kind->prove(check, job, shape)
-                                                         : measure(check, job, shape, range_of(check, job), pre);
+Finding finding_of(const Check &check, const Measurement &found, bool pre) {
   Finding finding;
   finding.whole = evidence_of(check, found, pre);
   for (const auto &[chunk, what] : found.chunks) {
@@ -202,11 +290,26 @@ Finding examine_whole(const Check &check, const Job &job, const TableShape &shap
   return finding;
 }
 
-Finding examine(const Check &check, const Job &job, bool pre) {
+std::vector<Finding> examine(const Checks &checks, const Job &job, bool pre) {
   TableShape const shape = read_shape(job);
+  for (const Check *const check : checks) empty_failures(job, *check);
+  const Check &first = *checks[0];
+  if (first.kind->prove != nullptr) return {finding_of(first, first.kind->prove(first, job, shape), pre)};
   std::vector<Step> chunks;
-  if (check.scope() == "chunk" && check.kind->measure != nullptr && !pre) chunks = range_chunks(job);
-  return chunks.empty() ? examine_whole(check, job, shape, pre) : examine_chunks(check, job, shape, chunks, pre);
+  if (first.scope() == "chunk" && !pre) chunks = range_chunks(job);
+  if (!chunks.empty()) return examine_chunks(checks, job, shape, chunks, pre);
+  std::vector<Measurement> const measured = measure(checks, job, shape, range_of(first, job, shape), pre);
+  std::vector<Finding> findings;
+  for (std::size_t i = 0; i < checks.size(); i++) findings.push_back(finding_of(*checks[i], measured[i], pre));
+  return findings;
+}
+
+// What checks must have in common to be measured in one pass; "" for one that cannot be.
+std::string pass_of(const Check &check, const Job &job, const TableShape &shape) {
+  if (check.kind->aggregates == nullptr) return {};
+  SceneRange const range = range_of(check, job, shape);
+  bool const by_chunk = check.scope() == "chunk";
+  return std::string(by_chunk ? "chunk" : range.in_scope ? "scope" : "table") + "\n" + range.where + "\n" + range.sample;
 }
 
 // Cancel and shutdown always; what may pass by itself, while attempts are left.
@@ -232,6 +335,23 @@ Finding could_not_run(const Check &check, const Error &failure, bool pre) {
   return finding;
 }
 
+// Where one of several cannot run, each is run alone, so that the others say what they found.
+std::vector<Finding> examine_safely(const std::vector<Check> &checks, const Job &job, const std::vector<Step> &steps,
+                                    bool pre) {
+  Checks pointers;
+  for (const Check &check : checks) pointers.push_back(&check);
+  try {
+    return pg::subtransaction([&] { return examine(pointers, job, pre); });
+  } catch (const Error &failure) {
+    if (goes_on(failure, job, steps[0])) throw;
+    if (checks.size() == 1) return {could_not_run(checks[0], failure, pre)};
+  }
+  std::vector<Finding> findings;
+  for (std::size_t i = 0; i < checks.size(); i++)
+    findings.push_back(examine_safely({checks[i]}, job, {steps[i]}, pre)[0]);
+  return findings;
+}
+
 std::string summary(const Evidence &evidence) {
   std::string text = evidence.check + ": " + evidence.actual;
   if (!evidence.detail.empty()) text += (evidence.actual.empty() ? "" : "; ") + evidence.detail;
@@ -254,23 +374,34 @@ int begin_audit(const Job &job) {
   return audit;
 }
 
-Verdict run_check(const Job &job, const Step &step) {
-  bool const pre = step.kind == "pre_check";
-  Check const check = check_of(step);
-  Finding finding;
-  try {
-    finding = pg::subtransaction([&] { return examine(check, job, pre); });
-  } catch (const Error &failure) {
-    if (goes_on(failure, job, step)) throw;
-    finding = could_not_run(check, failure, pre);
+std::vector<Step> companions_of(const Job &job, const Step &step) {
+  TableShape const shape = read_shape(job);
+  std::string const pass = pass_of(check_of(step), job, shape);
+  std::vector<Step> companions;
+  if (pass.empty()) return companions;
+  for (const Step &other : load_steps(job.id, step.kind))
+    if (other.id != step.id && other.status == "pending" && pass_of(check_of(other), job, shape) == pass)
+      companions.push_back(other);
+  return companions;
+}
+
+std::vector<Verdict> run_checks(const Job &job, const std::vector<Step> &steps) {
+  bool const pre = steps[0].kind == "pre_check";
+  std::vector<Check> checks;
+  for (const Step &step : steps) checks.push_back(check_of(step));
+  std::vector<Finding> const findings = examine_safely(checks, job, steps, pre);
+  std::vector<Verdict> verdicts;
+  for (std::size_t i = 0; i < checks.size(); i++) {
+    Finding finding = findings[i];
+    finding.whole.expected = expectation(checks[i], job);
+    for (Evidence &chunk : finding.chunks) {
+      chunk.expected = finding.whole.expected;
+      insert_evidence(job, chunk);
+    }
+    insert_evidence(job, finding.whole);
+    verdicts.push_back({finding.whole.outcome, summary(finding.whole)});
   }
-  finding.whole.expected = expectation(check, job);
-  for (Evidence &chunk : finding.chunks) {
-    chunk.expected = finding.whole.expected;
-    insert_evidence(job, chunk);
-  }
-  insert_evidence(job, finding.whole);
-  return {finding.whole.outcome, summary(finding.whole)};
+  return verdicts;
 }
 
 std::vector<std::string> blocking_checks(const Job &job) {

@@ -1,6 +1,9 @@
 #include "audit/check.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
 
 #include "core/spec_keys.hpp"
 #include "core/sql_text.hpp"
@@ -16,15 +19,52 @@ std::string joined(const std::vector<std::string> &parts, const std::string &sep
   return text;
 }
 
-std::string number(double value) {
-  if (value == static_cast<double>(static_cast<std::int64_t>(value)))
-    return format_count(static_cast<std::int64_t>(value));
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  return text;
+// One pass over a side of the scene; "" where nothing is wanted of it.
+std::string pass(const std::vector<std::string> &aggregates, const std::vector<std::string> &names,
+                 const std::string &from, const Scene &scene) {
+  std::string list;
+  for (std::size_t i = 0; i < aggregates.size(); i++)
+    list += (list.empty() ? "" : ",\n       ") + aggregates[i] + " AS " + names[i];
+  return list.empty() ? "" : "SELECT " + list + "\nFROM " + from + " WHERE " + scene.rows;
+}
+
+// Whatever a person calls an aggregate must be one.
+constexpr char aggregated[] = "\nHAVING true";
+
+std::vector<std::string> numbered(const char *stem, std::size_t count) {
+  std::vector<std::string> names;
+  for (std::size_t i = 1; i <= count; i++) names.push_back(stem + std::to_string(i));
+  return names;
+}
+
+// measured and population are the only figures of most checks.
+std::string one_pass(const Aggregates &wanted, const Scene &scene) {
+  bool const plain = wanted.live.empty() && wanted.fresh.size() == 2;
+  std::string const fresh = pass(wanted.fresh,
+                                 plain ? std::vector<std::string>{"measured", "population"}
+                                       : numbered("new_", wanted.fresh.size()),
+                                 scene.table, scene);
+  std::string const live = pass(wanted.live, numbered("live_", wanted.live.size()), scene.live, scene);
+  if (live.empty()) return plain ? fresh : fresh + aggregated;
+  return "SELECT * FROM\n(" + fresh + aggregated + ") AS new,\n(" + live + aggregated + ") AS live";
+}
+
+std::vector<double> take(const std::vector<std::optional<std::string>> &values, std::size_t &at, std::size_t count) {
+  std::vector<double> taken;
+  for (std::size_t i = 0; i < count; i++, at++)
+    taken.push_back(at < values.size() && values[at] ? std::stod(*values[at]) : std::nan(""));
+  return taken;
 }
 
 }  // namespace
+
+std::string figure(double value) {
+  if (std::isnan(value)) return "no value";
+  if (std::fabs(value) < 1e15 && value == std::floor(value)) return format_count(static_cast<std::int64_t>(value));
+  std::array<char, 32> text{};
+  (void)std::snprintf(text.data(), text.size(), "%.6g", value);
+  return text.data();
+}
 
 const Node *Check::find(const char *key) const {
   const Node *const node = args.find(key);
@@ -52,9 +92,9 @@ std::string Check::scope() const { return text("scope", word == "exact" ? "out" 
 std::string worded(double measured, std::optional<double> population, const std::string &what) {
   std::size_t const bar = what.find('|');
   bool const single = bar != std::string::npos && measured == 1;
-  std::string text = number(measured) + " " + (single ? what.substr(0, bar) : what.substr(bar + 1));
+  std::string text = figure(measured) + " " + (single ? what.substr(0, bar) : what.substr(bar + 1));
   if (!population || *population <= 0 || measured == 0) return text;
-  return text + " of " + number(*population) + " (" + format_percent(percent_of(measured, population)) + ")";
+  return text + " of " + figure(*population) + " (" + format_percent(percent_of(measured, population)) + ")";
 }
 
 Measurement count_rows(const Scene &scene, const std::string &select, const std::string &what) {
@@ -67,6 +107,56 @@ Measurement count_rows(const Scene &scene, const std::string &select, const std:
   if (out.population && out.measured == 0)
     out.detail = format_count(static_cast<std::int64_t>(*out.population)) + " rows checked";
   return out;
+}
+
+std::vector<Measurement> measure_together(const std::vector<const Check *> &checks, const Scene &scene) {
+  std::vector<Aggregates> wanted;
+  Aggregates all;
+  for (const Check *const check : checks) {
+    wanted.push_back(*check->kind->aggregates(*check, scene));
+    all.fresh.insert(all.fresh.end(), wanted.back().fresh.begin(), wanted.back().fresh.end());
+    all.live.insert(all.live.end(), wanted.back().live.begin(), wanted.back().live.end());
+  }
+  pg::Result const found = scene.query(one_pass(all, scene));
+  if (scene.trial) return std::vector<Measurement>(checks.size());
+  std::vector<Measurement> measured;
+  std::size_t fresh_at = 0, live_at = all.fresh.size();
+  for (const Aggregates &one : wanted) {
+    std::vector<double> const fresh = take(found.values[0], fresh_at, one.fresh.size());
+    std::vector<double> const live = take(found.values[0], live_at, one.live.size());
+    measured.push_back(one.read(fresh, live));
+    measured.back().sql = scene.with() + one_pass(one, scene);
+  }
+  return measured;
+}
+
+Measurement measure_alone(const Check &check, const Scene &scene) { return measure_together({&check}, scene)[0]; }
+
+Aggregates count_those(const std::string &condition, const std::string &what) {
+  return {{"count(*) FILTER (WHERE " + condition + ")", "count(*)"},
+          {},
+          [what](const std::vector<double> &fresh, const std::vector<double> &) {
+            Measurement out;
+            out.measured = fresh[0];
+            out.population = fresh[1];
+            out.actual = worded(out.measured, out.population, what);
+            if (out.measured == 0)
+              out.detail = format_count(static_cast<std::int64_t>(*out.population)) + " rows checked";
+            return out;
+          }};
+}
+
+std::string select_those(const Scene &scene, const std::string &condition) {
+  return "SELECT " + scene.table + ".* FROM " + scene.table + " WHERE " + scene.rows + " AND " + condition;
+}
+
+std::string fragment_of_chunk(const Job &job, const TableShape &shape, const Node &node, const Step &chunk) {
+  auto const typed = [&](const std::string &value) {
+    return "CAST(" + quote_literal(value) + " AS " + shape.chunk_type + ")";
+  };
+  return substitute_placeholders(fragment(job, node), {{"chunk", std::to_string(chunk.chunk.value_or(0))},
+                                                       {"chunk_start", typed(chunk.lo.value_or(""))},
+                                                       {"chunk_stop", typed(chunk.hi.value_or(""))}});
 }
 
 std::string fragment(const Job &job, const Node &node) {
@@ -108,5 +198,35 @@ std::string same_key(const TableShape &shape, const std::string &a, const std::s
 }
 
 std::vector<Step> range_chunks(const Job &job) { return load_steps(job.id, "range"); }
+
+std::vector<Step> ordered_chunks(const Check &check, const Job &job) {
+  std::vector<Step> chunks = range_chunks(job);
+  if (chunks.empty())
+    throw meaningless(check, "The chunks of this backfill are blocks, not ranges of a column.",
+                      "Give scope.start and scope.stop, or leave the chunks out of the check.");
+  if (job.spec.strategy.newest_first) std::reverse(chunks.begin(), chunks.end());
+  return chunks;
+}
+
+std::string chunk_of_row(const TableShape &shape, const std::vector<Step> &ordered) {
+  std::string numbers, begins;
+  for (const Step &chunk : ordered) {
+    numbers += (numbers.empty() ? "" : ",") + std::to_string(chunk.chunk.value_or(0));
+    begins += (begins.empty() ? "" : ", ") + quote_literal(chunk.lo.value_or(""));
+  }
+  return "('{" + numbers + "}'::pg_catalog.int4[])[pg_catalog.width_bucket(" + quote_ident(shape.table) + "." +
+         quote_ident(shape.chunk_column) + ", ARRAY[" + begins + "]::" + shape.chunk_type + "[])]";
+}
+
+Error meaningless(const Check &check, const std::string &why, const std::string &hint) {
+  return Error(sqlstate::invalid_parameter_value,
+               "check \"" + check.word + "\" at \"" + check.args.path + "\" cannot be as it is written", why, hint);
+}
+
+const TableShape::Column *find_column(const TableShape &shape, const std::string &name) {
+  auto const at = std::find_if(shape.columns.begin(), shape.columns.end(),
+                               [&](const TableShape::Column &column) { return column.name == name; });
+  return at == shape.columns.end() ? nullptr : &*at;
+}
 
 }  // namespace backfill

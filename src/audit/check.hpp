@@ -56,12 +56,16 @@ struct Scene {
   std::string taken_at;                 // when the snapshot was taken
   std::vector<pg::Param> pending_keys;  // one array a key column; empty when pending is 0
 
+  // A FROM item: the subject with the keys that wait, as it was when it was last drained, under the same name.
+  std::string drained() const;
   // The common table expressions in front of every statement: "backfill pending" and the subject.
   std::string with() const;
   // A condition: no key waits in the log for the row with that alias (unquoted); "true" when pending is 0.
   std::string settled(const std::string &alias) const;
   // Runs one SELECT behind with(); in a trial only explains it.  Remembers its text in sql.
   pg::Result query(const std::string &select) const;
+  // INSERT INTO table ("schema"."name") what the SELECT yields; the number of rows.  Not in a trial.
+  std::int64_t insert(const std::string &table, const std::string &select) const;
   mutable std::string sql;  // what was run, for the evidence
 };
 
@@ -75,7 +79,15 @@ struct Measurement {
   std::string taken_at;
   std::int64_t pending = 0;
   bool skipped = false;                             // nothing to check; detail says why
+  bool by_chance = false;                           // no more than chance brings: passes, unless the spec sets a limit
   std::vector<std::pair<int, std::string>> chunks;  // chunks at fault, and what was found there
+};
+
+// What a check needs to know of the rows for which scene.rows holds: SQL aggregates over those of the subject and over
+// those of live, and how to read their values (null is NaN).  Checks of one scene are measured in one pass.
+struct Aggregates {
+  std::vector<std::string> fresh, live;
+  std::function<Measurement(const std::vector<double> &fresh, const std::vector<double> &live)> read;
 };
 
 struct CheckKind {
@@ -92,13 +104,24 @@ struct CheckKind {
   bool whole_table = false;
   // Compares the new version with live, so it is no pre-check.
   bool compares = false;
+  // Can share a pass over the rows with others; nullopt: not in this scene.  `measure` is then measure_alone, or what is
+  // to be done in such a scene.
+  std::optional<Aggregates> (*aggregates)(const Check &check, const Scene &scene) = nullptr;
+  // A SELECT of the rows at fault, for store_failures; with the columns of the subject, or failure_columns.
+  std::string (*rows_at_fault)(const Check &check, const Scene &scene) = nullptr;
+  const char *failure_columns = nullptr;
+  // What `against` may be besides live, as words between spaces; nullptr where it has no meaning.
+  const char *against = nullptr;
+  // May look at a sample of the keys.
+  bool samples = false;
 };
 
 const CheckKind *find_check_kind(const std::string &word);  // nullptr: no such check
 
 // Which conditions narrow the rows of a scene.
 struct SceneRange {
-  std::string where;  // of the spec; "" for none
+  std::string where;   // of the spec; "" for none
+  std::string sample;  // a condition that some keys fulfil; "" for all
   bool in_scope = true;
   std::optional<Step> chunk;  // a range chunk
 };
@@ -112,14 +135,27 @@ void with_scene(const Job &job, const TableShape &shape, bool pre, const SceneRa
 void with_trial(const Job &job, const TableShape &shape, bool pre, const SceneRange &range, const std::string &path,
                 const std::function<void(const Scene &)> &fn);
 
+// Measures checks that have aggregates in this scene in one pass over each side, in their order.  Each measurement
+// carries the statement that would have measured it alone.
+std::vector<Measurement> measure_together(const std::vector<const Check *> &checks, const Scene &scene);
+// For kinds whose aggregates are all there is to them.
+Measurement measure_alone(const Check &check, const Scene &scene);
+// The rows for which the condition holds, and all rows.  what: as of count_rows.
+Aggregates count_those(const std::string &condition, const std::string &what);
+// SELECT * of the subject's rows for which the condition holds.
+std::string select_those(const Scene &scene, const std::string &condition);
+
 // For kinds that are one SELECT yielding "measured" and "population": runs it and words the result.
 // what: "duplicate key|duplicate keys", completes a number: the one, or any other.
 Measurement count_rows(const Scene &scene, const std::string &select, const std::string &what);
 std::string worded(double measured, std::optional<double> population, const std::string &what);
+std::string figure(double value);  // 1,200  0.0123457  no value
 
 // A fragment of SQL that a person wrote, safe to stand within parentheses: 42601 naming the path unless its
 // parentheses match and it is not several statements.  :backfill and :run_id are filled in.
 std::string fragment(const Job &job, const Node &node);
+// The same with :chunk, :chunk_start and :chunk_stop of a range chunk.
+std::string fragment_of_chunk(const Job &job, const TableShape &shape, const Node &node, const Step &chunk);
 
 // "a", "b" with quotes, joined.
 std::string quoted_columns(const std::vector<std::string> &columns, const char *separator = ", ");
@@ -127,12 +163,23 @@ std::string listed_columns(const std::vector<std::string> &columns);  // a, b: f
 
 // 42703 naming the path and the nearest column unless the table has each of them.
 void require_columns(const TableShape &shape, const Node *node, const std::vector<std::string> &columns);
+// 22023 naming the path: the check cannot be as it is written.
+Error meaningless(const Check &check, const std::string &why, const std::string &hint);
+// The column of that name; nullptr where there is none.
+const TableShape::Column *find_column(const TableShape &shape, const std::string &name);
+
+// Of a type that can be summed up.
+bool is_numeric(const TableShape::Column &column);
 
 // Equality of two aliases' keys.
 std::string same_key(const TableShape &shape, const std::string &a, const std::string &b);
 
 // The range chunks of the job, by number.
 std::vector<Step> range_chunks(const Job &job);
+// The same in the order of their ranges; raises 22023 where the check needs chunks and the job has none of ranges.
+std::vector<Step> ordered_chunks(const Check &check, const Job &job);
+// SQL over a row in scope under the target's name: the number of the chunk it belongs to.  REQUIRES: ordered.
+std::string chunk_of_row(const TableShape &shape, const std::vector<Step> &ordered);
 // A condition on the subject's rows: within the chunk.
 std::string within_chunk(const TableShape &shape, const Step &chunk);
 

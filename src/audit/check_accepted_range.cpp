@@ -32,17 +32,26 @@ std::string out_of_range(const Check &check) {
   return condition;
 }
 
-Measurement measure(const Check &check, const Scene &scene) {
+std::string at_fault(const Check &check, const Scene &scene) {
   require_columns(scene.shape, check.find("column"), {check.text("column")});
-  return count_rows(scene,
-                    "SELECT count(*) FILTER (WHERE " + out_of_range(check) +
-                        ") AS measured,\n       count(*) AS population\nFROM " + scene.table + " WHERE " + scene.rows,
-                    "row outside|rows outside");
+  return "(" + out_of_range(check) + ")";
 }
+
+std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
+  return count_those(at_fault(check, scene), "row outside|rows outside");
+}
+
+std::string rows_at_fault(const Check &check, const Scene &scene) { return select_those(scene, at_fault(check, scene)); }
 
 }  // namespace
 
 extern const CheckKind accepted_range_check;
-const CheckKind accepted_range_check = {"accepted_range", failing, expected, measure};
+const CheckKind accepted_range_check = {.word = "accepted_range",
+                                        .failing = failing,
+                                        .expected = expected,
+                                        .measure = measure_alone,
+                                        .aggregates = aggregates,
+                                        .rows_at_fault = rows_at_fault,
+                                        .samples = true};
 
 }  // namespace backfill

@@ -21,18 +21,26 @@ std::string value_list(const Check &check) {
   return list;
 }
 
-Measurement measure(const Check &check, const Scene &scene) {
+std::string at_fault(const Check &check, const Scene &scene) {
   require_columns(scene.shape, check.find("column"), {check.text("column")});
-  return count_rows(scene,
-                    "SELECT count(*) FILTER (WHERE " + quote_ident(check.text("column")) + " NOT IN (" +
-                        value_list(check) + ")) AS measured,\n       count(*) AS population\nFROM " + scene.table +
-                        " WHERE " + scene.rows,
-                    "row with another value|rows with another value");
+  return quote_ident(check.text("column")) + " NOT IN (" + value_list(check) + ")";
 }
+
+std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
+  return count_those(at_fault(check, scene), "row with another value|rows with another value");
+}
+
+std::string rows_at_fault(const Check &check, const Scene &scene) { return select_those(scene, at_fault(check, scene)); }
 
 }  // namespace
 
 extern const CheckKind accepted_values_check;
-const CheckKind accepted_values_check = {"accepted_values", failing, expected, measure};
+const CheckKind accepted_values_check = {.word = "accepted_values",
+                                         .failing = failing,
+                                         .expected = expected,
+                                         .measure = measure_alone,
+                                         .aggregates = aggregates,
+                                         .rows_at_fault = rows_at_fault,
+                                         .samples = true};
 
 }  // namespace backfill

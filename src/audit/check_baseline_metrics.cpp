@@ -1,8 +1,8 @@
 // baseline_metrics: what the rows in scope looked like before: how many, and how many nulls in the columns that the
-// transform sets (or those named).  It records and never fails, unless a threshold on the row count says so.
+// transform sets (or those named); bucket by bucket in backfill.metrics, as audit 0.  It records and never fails, unless
+// a threshold on the row count says so.
 #include "audit/check.hpp"
-#include "core/sql_text.hpp"
-#include "core/units.hpp"
+#include "audit/metrics.hpp"
 
 namespace backfill {
 
@@ -15,8 +15,7 @@ std::string expected(const Check &, const Job &) { return "recorded"; }
 // Those that exist before the backfill.
 std::vector<std::string> columns_of(const Check &check, const Scene &scene) {
   std::vector<std::string> wanted = check.columns(), columns;
-  if (wanted.empty())
-    for (const auto &[column, expression] : scene.job.spec.transform.set) wanted.push_back(column);
+  if (wanted.empty()) wanted = metric_columns(scene.job, scene.shape);
   for (const std::string &name : wanted)
     for (const TableShape::Column &column : scene.shape.columns)
       if (column.name == name && !column.added) columns.push_back(name);
@@ -26,22 +25,15 @@ std::vector<std::string> columns_of(const Check &check, const Scene &scene) {
 Measurement measure(const Check &check, const Scene &scene) {
   require_columns(scene.shape, check.find("columns") ? check.find("columns") : check.find("column"), check.columns());
   std::vector<std::string> const columns = columns_of(check, scene);
-  std::string nulls = "ARRAY[]::bigint[]";
-  if (!columns.empty()) {
-    nulls.clear();
-    for (const std::string &column : columns)
-      nulls += (nulls.empty() ? "" : ", ") + ("count(*) FILTER (WHERE num_nulls(" + quote_ident(column)) + ") > 0)";
-    nulls = "ARRAY[" + nulls + "]";
-  }
-  pg::Result const found = scene.query("SELECT count(*) AS measured, NULL::bigint AS population, (" + nulls +
-                                       ")::text[] AS nulls\nFROM " + scene.table + " WHERE " + scene.rows);
+  MetricTotals const totals = store_metrics(scene, columns);
   Measurement out;
-  out.measured = found.only().number("measured");
+  out.measured = static_cast<double>(totals.rows);
   out.actual = worded(out.measured, std::nullopt, "row in scope|rows in scope");
-  if (scene.trial) return out;
-  std::vector<std::string> const counts = found.only().texts("nulls");
-  for (std::size_t i = 0; i < counts.size(); i++)
-    out.detail += (i > 0 ? ", " : "") + columns[i] + ": " + worded(std::stod(counts[i]), out.measured, "null|nulls");
+  for (const std::string &column : columns) {
+    auto const nulls = totals.nulls.find(column);
+    double const count = nulls == totals.nulls.end() ? 0 : static_cast<double>(nulls->second);
+    out.detail += (out.detail.empty() ? "" : ", ") + column + ": " + worded(count, out.measured, "null|nulls");
+  }
   return out;
 }
 

@@ -220,6 +220,6 @@ Measurement prove(const Check &check, const Job &job, const TableShape &shape) {
 }  // namespace
 
 extern const CheckKind exact_check;
-const CheckKind exact_check = {"exact", failing, expected, nullptr, prove, true, true};
+const CheckKind exact_check = {"exact", failing, expected, nullptr, prove, true, true, nullptr, nullptr, nullptr, ""};
 
 }  // namespace backfill

@@ -10,17 +10,25 @@ std::string failing(const Check &) { return "> 0"; }
 
 std::string expected(const Check &check, const Job &) { return check.text("sql"); }
 
-Measurement measure(const Check &check, const Scene &scene) {
-  return count_rows(scene,
-                    "SELECT count(*) FILTER (WHERE (" + fragment(scene.job, *check.find("sql")) +
-                        "\n) IS NOT TRUE) AS measured,\n       count(*) AS population\nFROM " + scene.table +
-                        " WHERE " + scene.rows,
-                    "row for which it is not true|rows for which it is not true");
+std::string at_fault(const Check &check, const Scene &scene) {
+  return "(" + fragment(scene.job, *check.find("sql")) + "\n) IS NOT TRUE";
 }
+
+std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
+  return count_those(at_fault(check, scene), "row for which it is not true|rows for which it is not true");
+}
+
+std::string rows_at_fault(const Check &check, const Scene &scene) { return select_those(scene, at_fault(check, scene)); }
 
 }  // namespace
 
 extern const CheckKind expression_check;
-const CheckKind expression_check = {"expression", failing, expected, measure};
+const CheckKind expression_check = {.word = "expression",
+                                    .failing = failing,
+                                    .expected = expected,
+                                    .measure = measure_alone,
+                                    .aggregates = aggregates,
+                                    .rows_at_fault = rows_at_fault,
+                                    .samples = true};
 
 }  // namespace backfill

@@ -22,9 +22,19 @@ Measurement measure(const Check &check, const Scene &scene) {
                     "failed row|failed rows");
 }
 
+std::string rows_at_fault(const Check &check, const Scene &scene) {
+  return "SELECT to_jsonb(failed) AS \"row\" FROM (" + fragment(scene.job, *check.find("query")) + "\n) AS failed";
+}
+
 }  // namespace
 
 extern const CheckKind failed_rows_check;
-const CheckKind failed_rows_check = {"failed_rows", failing, expected, measure, nullptr, true};
+const CheckKind failed_rows_check = {.word = "failed_rows",
+                                     .failing = failing,
+                                     .expected = expected,
+                                     .measure = measure,
+                                     .whole_table = true,
+                                     .rows_at_fault = rows_at_fault,
+                                     .failure_columns = "\"row\" jsonb"};
 
 }  // namespace backfill

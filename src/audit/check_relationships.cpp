@@ -174,31 +174,53 @@ Measurement measure_referring(const Check &check, const Scene &scene) {
   return found;
 }
 
-Measurement measure(const Check &check, const Scene &scene) {
-  if (check.find("from_table") != nullptr) return measure_referring(check, scene);
+// Conditions on the subject's rows: all columns are filled; they have no partner.
+struct Lone {
+  std::string filled, alone;
+};
+
+Lone conditions_of(const Check &check, const Scene &scene) {
   std::vector<std::string> const mine = check.columns();
   require_columns(scene.shape, check.find("columns") ? check.find("columns") : check.find("column"), mine);
   Oid const to_table = find_table(check, "to_table");
   std::vector<std::string> const theirs = partner_columns(check, to_table);
   bool const self = to_table == scene.job.live;
-
-  std::string const rows = scene.rows + " AND " + quoted_columns(mine, " IS NOT NULL AND ") + " IS NOT NULL";
   std::string const where = self ? scene.table : qualified_name(to_table);
-  std::string alone = no_partner(scene, where, mine, theirs);
+  Lone lone{quoted_columns(mine, " IS NOT NULL AND ") + " IS NOT NULL", no_partner(scene, where, mine, theirs)};
   if (self && scene.pending > 0)
-    alone += "\n  AND " +
-             no_partner(scene, qualified(scene.shape.schema, scene.shape.table), mine, theirs, waiting_partner(scene));
+    lone.alone += "\n  AND " + no_partner(scene, qualified(scene.shape.schema, scene.shape.table), mine, theirs,
+                                          waiting_partner(scene));
+  return lone;
+}
+
+Measurement measure(const Check &check, const Scene &scene) {
+  if (check.find("from_table") != nullptr) return measure_referring(check, scene);
+  Lone const lone = conditions_of(check, scene);
+  std::string const rows = scene.rows + " AND " + lone.filled;
   std::string const population =
       check.limits.percent() ? "(SELECT count(*) FROM " + scene.table + " WHERE " + rows + ")" : "NULL::bigint";
   return count_rows(scene,
                     "SELECT count(*) AS measured, " + population + " AS population\nFROM " + scene.table + " WHERE " +
-                        rows + "\n  AND " + alone,
+                        rows + "\n  AND " + lone.alone,
                     "row without a partner|rows without a partner");
+}
+
+std::string rows_at_fault(const Check &check, const Scene &scene) {
+  if (check.find("from_table") != nullptr)
+    throw meaningless(check, "The rows at fault are those of another table.",
+                      "Leave store_failures out of a check with from_table.");
+  Lone const lone = conditions_of(check, scene);
+  return select_those(scene, lone.filled + "\n  AND " + lone.alone);
 }
 
 }  // namespace
 
 extern const CheckKind relationships_check;
-const CheckKind relationships_check = {"relationships", failing, expected, measure};
+const CheckKind relationships_check = {.word = "relationships",
+                                       .failing = failing,
+                                       .expected = expected,
+                                       .measure = measure,
+                                       .rows_at_fault = rows_at_fault,
+                                       .samples = true};
 
 }  // namespace backfill

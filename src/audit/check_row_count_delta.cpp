@@ -30,17 +30,7 @@ std::string signed_number(double value) {
          (value == 1 || value == -1 ? " row" : " rows");
 }
 
-Measurement measure(const Check &check, const Scene &scene) {
-  std::string const against = check.text("against", "live");
-  if (against != "live")
-    throw Error(sqlstate::feature_not_supported,
-                "\"" + check.args.path + ".against\" cannot be \"" + against + "\" in this version",
-                "Row counts are compared with live.", "Leave it out.");
-  std::string const way = direction(check);
-  pg::Result const found = scene.query("SELECT (SELECT count(*) FROM " + scene.table + " WHERE " + scene.rows +
-                                       ") AS measured,\n       (SELECT count(*) FROM " + scene.live + " WHERE " +
-                                       scene.rows + ") AS population");
-  double const fresh = found.only().number("measured"), live = found.only().number("population");
+Measurement compared(const std::string &way, double fresh, double live) {
   double const delta = fresh - live;
   Measurement out;
   out.population = live;
@@ -52,9 +42,23 @@ Measurement measure(const Check &check, const Scene &scene) {
   return out;
 }
 
+std::optional<Aggregates> aggregates(const Check &check, const Scene &) {
+  return Aggregates{{"count(*)"},
+                    {"count(*)"},
+                    [way = direction(check)](const std::vector<double> &fresh, const std::vector<double> &live) {
+                      return compared(way, fresh[0], live[0]);
+                    }};
+}
+
 }  // namespace
 
 extern const CheckKind row_count_delta_check;
-const CheckKind row_count_delta_check = {"row_count_delta", failing, expected, measure, nullptr, false, true};
+const CheckKind row_count_delta_check = {.word = "row_count_delta",
+                                         .failing = failing,
+                                         .expected = expected,
+                                         .measure = measure_alone,
+                                         .compares = true,
+                                         .aggregates = aggregates,
+                                         .against = ""};
 
 }  // namespace backfill

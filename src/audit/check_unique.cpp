@@ -53,9 +53,24 @@ Measurement measure(const Check &check, const Scene &scene) {
                     "duplicate key|duplicate keys");
 }
 
+// Every row whose values another row has too.
+std::string rows_at_fault(const Check &check, const Scene &scene) {
+  std::string const columns = quoted_columns(columns_of(check, scene.job));
+  std::string const filled = scene.rows + " AND " + quoted_columns(columns_of(check, scene.job), " IS NOT NULL AND ") +
+                             " IS NOT NULL";
+  return "SELECT " + scene.table + ".* FROM " + scene.table + " WHERE " + filled + "\n  AND (" + columns +
+         ") IN (SELECT " + columns + " FROM " + scene.table + " WHERE " + filled + " GROUP BY " + columns +
+         " HAVING count(*) > 1)\nORDER BY " + columns;
+}
+
 }  // namespace
 
 extern const CheckKind unique_check;
-const CheckKind unique_check = {"unique", more_than_none, expected, measure, nullptr, true};
+const CheckKind unique_check = {.word = "unique",
+                                .failing = more_than_none,
+                                .expected = expected,
+                                .measure = measure,
+                                .whole_table = true,
+                                .rows_at_fault = rows_at_fault};
 
 }  // namespace backfill

@@ -85,6 +85,7 @@ std::string rows_condition(const Job &job, const TableShape &shape, const SceneR
   }
   if (range.chunk) also(within_chunk(shape, *range.chunk));
   if (!range.where.empty()) also("(" + range.where + "\n)");
+  if (!range.sample.empty()) also(range.sample);
   return rows.empty() ? "true" : rows;
 }
 
@@ -154,6 +155,12 @@ pg::Result Scene::query(const std::string &select) const {
   std::string const text = with() + select;
   sql += (sql.empty() ? "" : ";\n") + text;
   return trial ? explain(text, path) : pg::execute(text, pending_keys);
+}
+
+std::string Scene::drained() const { return trial && !pre ? table : shadow + " AS " + table; }
+
+std::int64_t Scene::insert(const std::string &into, const std::string &select) const {
+  return static_cast<std::int64_t>(pg::execute("INSERT INTO " + into + "\n" + with() + select, pending_keys).processed);
 }
 
 void with_scene(const Job &job, const TableShape &shape, bool pre, const SceneRange &range,

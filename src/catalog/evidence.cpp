@@ -25,7 +25,7 @@ int next_audit(int job) {
     pg::execute(
         "UPDATE backfill.step SET status = 'pending', attempts = 0, pid = NULL, token = NULL,"
         " not_before = NULL, waiting_for = NULL, started_at = NULL, finished_at = NULL, sqlstate = NULL,"
-        " error = NULL, error_detail = NULL, error_hint = NULL WHERE job_id = $1 AND kind = 'check'",
+        " error = NULL, error_detail = NULL, error_hint = NULL WHERE job_id = $1 AND kind IN ('check', 'metrics')",
         {job});
     return static_cast<int>(
         pg::query_integer("UPDATE backfill.job SET audit = audit + 1 WHERE id = $1 RETURNING audit", {job}));

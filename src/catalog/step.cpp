@@ -131,6 +131,27 @@ std::optional<Step> claim_step(int job, int stage, bool replace) {
   });
 }
 
+std::vector<Step> claim_steps(int job, const std::vector<Step> &wanted) {
+  if (wanted.empty()) return {};
+  std::vector<std::string> ids;
+  for (const Step &step : wanted) ids.push_back(std::to_string(step.id));
+  return pg::as_extension([&] {
+    return read_steps(
+        pg::execute(std::string("UPDATE backfill.step s SET status = 'running', pid = $3,"
+                                " token = nextval('backfill.step_token'), attempts = s.attempts + 1,"
+                                " started_at = coalesce(s.started_at, clock_timestamp()), finished_at = NULL,"
+                                " waiting_for = NULL, not_before = NULL, sqlstate = NULL, error = NULL,"
+                                " error_detail = NULL, error_hint = NULL"
+                                " FROM (SELECT job_id, id FROM backfill.step WHERE job_id = $1 AND id = ANY ($2::int[])"
+                                " AND status = 'pending' AND NOT replace"
+                                " AND (not_before IS NULL OR not_before <= clock_timestamp())"
+                                " FOR UPDATE SKIP LOCKED) AS due"
+                                " WHERE s.job_id = due.job_id AND s.id = due.id RETURNING ") +
+                        step_columns,
+                    {job, ids, pg::my_pid()}));
+  });
+}
+
 void checkpoint(const Step &step, const std::optional<std::string> &done_to, std::int64_t rows) {
   pg::as_extension([&] {
     require_token(step, pg::execute("UPDATE backfill.step SET done_to = $4, rows = rows + $5, batches = batches + 1"
@@ -241,7 +262,7 @@ void reopen_steps(int job, const std::vector<std::string> &kinds, bool replace) 
   });
 }
 
-void reopen_audit(int job) { reopen_steps(job, {"drain", "audit", "check"}, false); }
+void reopen_audit(int job) { reopen_steps(job, {"drain", "audit", "metrics", "check"}, false); }
 
 void restart_chunks(int job) {
   reopen_steps(job, {"range", "blocks"}, true);

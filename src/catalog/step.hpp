@@ -50,6 +50,9 @@ std::optional<int> open_stage(int job);
 // Skips steps locked by others.  nullopt: nothing to take now.
 std::optional<Step> claim_step(int job, int stage, bool replace = false);
 
+// Takes those of these pending steps that nobody else has taken.
+std::vector<Step> claim_steps(int job, const std::vector<Step> &wanted);
+
 // Within the batch's own transaction.  Raises 40001 "fenced" when the step's token is no longer ours.
 void checkpoint(const Step &step, const std::optional<std::string> &done_to, std::int64_t rows);
 void finish_step(const Step &step, std::optional<std::int64_t> rows = std::nullopt);

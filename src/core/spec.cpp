@@ -569,17 +569,8 @@ void Interpreter::read_checks(const Node *list, std::vector<CheckSpec> &into) {
     require_known_keys(check.args, word);
     demand_parameters(check.args, word);
     validate_common(check.args, check.check);
-    if (check.check == "distribution") check.severity = "warn";
+    if (check.check == "distribution" && !given(&check.args, "error_if")) check.severity = "warn";
     read_word(&check.args, "severity", {"warn", "error"}, check.severity);
-    if (!word.available && check.severity == "error")
-      throw Error(sqlstate::feature_not_supported,
-                  "check \"" + check.check + "\" at \"" + item.path + "\" is not supported by this version",
-                  "A check that cannot run would block publishing at the end of the work.",
-                  "Remove it, or express it as a failed_rows check.");
-    if (!word.available) {
-      note("Check \"" + check.check + "\" at " + item.path + " is not run by this version.");
-      continue;
-    }
     if (const Node *name = given(&check.args, "name")) {
       require_backfill_name(*name);
       check.name = name->text();

@@ -15,7 +15,6 @@ struct CheckWord {
   const char *word;
   std::vector<const char *> parameters;  // besides the common ones
   std::vector<const char *> required;    // "column|columns": one of them
-  bool available;                        // false: known to the design, not run by this version
 };
 
 const CheckWord *find_check_word(std::string_view word);

@@ -188,6 +188,7 @@ std::vector<Step> work_steps(const Job &job, const ChunkPlan &chunks, std::vecto
   steps.push_back(make_step(stage::analyze, "build", "analyze", "vacuum and analyze " + job.shadow_name));
   steps.push_back(make_step(stage::drain, "catch up", "drain", "apply captured changes"));
   steps.push_back(make_step(stage::audit, "audit", "audit", "begin an audit"));
+  steps.push_back(make_step(stage::check, "audit", "metrics", "metrics of live and the new version"));
   return steps;
 }
 

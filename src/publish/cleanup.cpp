@@ -4,6 +4,7 @@
 // Dropping a trigger takes ACCESS EXCLUSIVE on the table in service, so it is done in the same bounded tries as the swap.
 #include <algorithm>
 
+#include "audit/audit.hpp"
 #include "capture/capture.hpp"
 #include "capture/log.hpp"
 #include "catalog/cutover.hpp"
@@ -50,6 +51,8 @@ bool carries_triggers(const Job &job) {
 void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
   bool const clears_live = carries_triggers(job);
   std::vector<LockRequest> wanted;
+  std::vector<Oid> const failures = failure_tables(job.id);
+  for (Oid const table : failures) wanted.push_back({table, pg::LockMode::access_exclusive});
   if (relation_exists(retired)) wanted.push_back({retired, pg::LockMode::access_exclusive});
   for (const LockRequest &request : retired_foreign_key_locks({retired, job.live}))
     if (request.relation != job.live && request.relation != retired) wanted.push_back(request);
@@ -60,6 +63,8 @@ void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
   if (clears_live) remove_capture(job, job.live);
   attempt.require_time("drop what is left");
   drop_table(retired);
+  for (Oid const table : failures) drop_table(table);
+  forget_failures(job.id);
   pg::execute_quietly("DROP TABLE IF EXISTS " + log_name(job));
   pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(job));
 }

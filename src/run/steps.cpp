@@ -109,10 +109,14 @@ bool audit(const Job &job, const Step &) {
   return true;
 }
 
-bool check(const Job &job, const Step &step) {
-  Verdict const verdict = run_check(job, step);
-  if (verdict.outcome == "fail" || verdict.outcome == "error")
-    record_event(job.id, "check " + verdict.outcome, step.title);
+// They are for people to look at: what cannot be measured stands in nobody's way.
+bool metrics(const Job &job, const Step &) {
+  try {
+    pg::subtransaction([&] { collect_metrics(job); });
+  } catch (const Error &failure) {
+    if (is_transient(failure.sqlstate)) throw;
+    record_event(job.id, "no metrics", failure.sqlstate + ": " + failure.what());
+  }
   return true;
 }
 
@@ -135,7 +139,7 @@ struct SimpleKind {
 };
 constexpr SimpleKind simple_kinds[] = {
     {"shadow", make_shadow}, {"purge", purge},     {"key", index},       {"index", index},
-    {"shape", shape},        {"analyze", analyze}, {"audit", audit},     {"check", check},
+    {"shape", shape},        {"analyze", analyze}, {"audit", audit},     {"metrics", metrics},
     {"release", after},      {"validate", after},  {"suspend", suspend},
 };
 
@@ -165,6 +169,35 @@ bool pre_check(const Job &job, const Step &step) {
   if (passed) return true;
   throw Error(sqlstate::object_not_in_prerequisite_state, "the pre-check did not pass", verdict.detail,
               "Nothing was written. Put it right, then run the backfill again.");
+}
+
+void tell_verdict(const Job &job, const Step &step, const Verdict &verdict) {
+  if (verdict.outcome == "fail" || verdict.outcome == "error")
+    record_event(job.id, "check " + verdict.outcome, step.title);
+}
+
+void write_failure(const Job &job, const Step &step, const Error &error);
+
+// A check, and with it those that the same pass over the rows measures.
+bool check(const Job &job, const Step &step) {
+  std::vector<Step> steps = pg::transaction([&] { return claim_steps(job.id, companions_of(job, step)); });
+  if (!steps.empty())
+    pg::report_activity("backfill " + job.name + ": " + step.title + " and " + std::to_string(steps.size()) +
+                        " more checks");
+  steps.insert(steps.begin(), step);
+  try {
+    pg::transaction([&] {
+      std::vector<Verdict> const verdicts = run_checks(job, steps);
+      for (std::size_t i = 0; i < steps.size(); i++) {
+        tell_verdict(job, steps[i], verdicts[i]);
+        finish_step(steps[i]);
+      }
+    });
+  } catch (const Error &failure) {
+    for (std::size_t i = 1; i < steps.size(); i++) write_failure(job, steps[i], failure);
+    throw;
+  }
+  return true;
 }
 
 // Capture: CREATE TRIGGER queues behind long writers and everybody else behind it, so it is done in the tries of
@@ -290,6 +323,7 @@ bool downstream(const Job &job, const Step &step) {
 bool dispatch(const Job &job, const Step &step) {
   if (step.kind == "range" || step.kind == "blocks") return run_chunk(job, step);
   if (step.kind == "pre_check") return pre_check(job, step);
+  if (step.kind == "check") return check(job, step);
   if (step.kind == "capture") return install_capture_patiently(job, step);
   if (step.kind == "drain") return drain(job, step);
   if (step.kind == "refresh") return refresh(job, step);

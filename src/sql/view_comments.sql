@@ -138,7 +138,7 @@ COMMENT ON COLUMN backfill.checks.audit IS 'Number of the audit; only the newest
 COMMENT ON COLUMN backfill.checks.latest IS 'True for the newest result of this check';
 COMMENT ON COLUMN backfill.checks.waived_by IS 'Who accepted the failure';
 COMMENT ON COLUMN backfill.checks.waiver IS 'Why';
-COMMENT ON COLUMN backfill.checks.next_command IS 'The statement that waives it';
+COMMENT ON COLUMN backfill.checks.next_command IS 'The statement that shows the rows at fault, where they were kept; else the one that waives it';
 COMMENT ON COLUMN backfill.checks.sql IS 'The statement that measured it';
 
 COMMENT ON VIEW backfill.events IS 'Who did what when. Visible as jobs.';

@@ -152,7 +152,8 @@ SELECT j.id, j.name, e.check_name AS "check", e.scope, e.chunk, e.severity, e.ou
        e.checked_at, e.audit,
        e.id = max(e.id) OVER (PARTITION BY e.job_id, e.check_name, e.chunk) AS latest,
        w.waived_by, w.reason AS waiver,
-       CASE WHEN e.outcome IN ('fail', 'error') AND w.id IS NULL AND e.audit = j.audit AND j.state IN ('ready', 'failed')
+       CASE WHEN e.outcome IN ('fail', 'warn') AND f.rows > 0 THEN format('SELECT * FROM %s;', f.table_name)
+            WHEN e.outcome IN ('fail', 'error') AND w.id IS NULL AND e.audit = j.audit AND j.state IN ('ready', 'failed')
             THEN format('SELECT backfill_waive(%L, %L, ''reason'');', j.name, e.check_name) END AS next_command,
        e.sql
   FROM backfill.evidence AS e
@@ -160,6 +161,7 @@ SELECT j.id, j.name, e.check_name AS "check", e.scope, e.chunk, e.severity, e.ou
   LEFT JOIN LATERAL (SELECT v.id, v.waived_by, v.reason FROM backfill.waiver AS v
                       WHERE v.job_id = e.job_id AND v.check_name = e.check_name AND v.audit = e.audit
                       ORDER BY v.id DESC LIMIT 1) AS w ON true
+  LEFT JOIN backfill.failures AS f ON f.job_id = e.job_id AND f.check_name = e.check_name AND f.audit = e.audit
  WHERE backfill.may_see(j.owner)
  ORDER BY e.job_id, e.id;
 

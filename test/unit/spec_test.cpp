@@ -185,13 +185,15 @@ TEST(Spec, ReadsTheAgentsConfiguration) {
   EXPECT_EQ(spec.pre_checks[0].check, "source_data_exists");
   EXPECT_EQ(spec.pre_checks[1].check, "target_column_exists");
   EXPECT_EQ(spec.pre_checks[2].check, "baseline_metrics");
-  ASSERT_EQ(spec.checks.size(), 2u);
+  ASSERT_EQ(spec.checks.size(), 3u);
+  EXPECT_EQ(spec.checks[2].check, "distribution");
+  EXPECT_EQ(spec.checks[2].severity, "warn");
   EXPECT_EQ(spec.checks[0].name, "not_null(customer_tier)");
   EXPECT_EQ(spec.checks[1].check, "row_count_delta");
   for (const char *part :
        {"created (2024-01-15)", "scope.estimated_rows", "scope.estimated_duration", "execution.chunks",
         "rollback.strategy", "rollback.backup_location", "monitoring.progress_webhook", "monitoring.update_frequency",
-        "\"distribution\" at execution.post_checks[2]", "incremental"})
+        "incremental"})
     EXPECT_TRUE(mentions(spec.notes, part)) << part;
 }
 
