@@ -34,8 +34,8 @@ SELECT refusal('[{"check": "freshness", "column": "day", "max_age": "soon"}]');
 SELECT refusal('[{"check": "no_gaps", "column": "kind"}]');
 SELECT refusal('[{"check": "no_gaps", "column": "day", "interval": "daily"}]');
 
--- Of the first ten days' 400 rows those of v <= 50 (200 of them) become 1 to 25: each bin of ten has 40 rows in live,
--- and 80 in the first two, 40 in half the third, none up to 50 in the new version.
+-- Of the first ten days' 400 rows the half with v <= 50 becomes 1 to 25. Worked out apart: PSI 1.0018 over bins 1-9, 10-19 ... 90-100,
+-- chi-square 106.271, the largest distance of the cumulated shares 0.25 (at 25). Kinds: 50, 100, 100, 100 and 50 of "e".
 SELECT count(*) > 0 AS planned FROM backfill_plan($spec$
 name: spread
 scope: {table: readings, column: day, start: 2024-02-01, stop: 2024-02-11}
@@ -64,9 +64,9 @@ checks:
  - {check: no_gaps, column: day, name: days}
  - {check: no_gaps, column: day, interval: 5 days, name: five days}
  - {check: no_gaps, column: day, interval: 1 week, scope: table, name: weeks}
- - {check: no_gaps, column: id, interval: 25, name: ids, severity: warn}
+ - {check: no_gaps, column: id, interval: 25, scope: table, name: ids, severity: warn}
  - {check: no_gaps, column: id, interval: 100, name: hundreds}
- - {check: no_gaps, column: id, max_percent: 60, name: few}
+ - {check: no_gaps, column: id, scope: table, error_if: '> 60%', name: few}
 $spec$);
 SELECT backfill_run('spread') IS NOT NULL AS started;
 CALL backfill_wait('spread', '2 min');
@@ -76,7 +76,7 @@ SELECT backfill_cancel('spread') IS NOT NULL AS cancelled;
 
 -- A day of 23 hours has 23 stretches, one that is excluded none.
 CREATE TABLE hours (id integer PRIMARY KEY, at timestamptz NOT NULL, n integer);
-INSERT INTO hours SELECT row_number() OVER (), h, 1 FROM generate_series(timestamptz '2024-03-30 00:00 Europe/Berlin', '2024-04-01 23:00 Europe/Berlin', '1 h') AS h WHERE h::date <> '2024-03-30';
+INSERT INTO hours SELECT row_number() OVER (), h, 1 FROM generate_series(timestamptz '2024-03-30 00:00 Europe/Berlin', '2024-04-01 23:00 Europe/Berlin', '1 h') AS h WHERE (h AT TIME ZONE 'Europe/Berlin')::date <> '2024-03-30';
 SELECT count(*) > 0 AS planned FROM backfill_plan($spec$
 name: hours
 scope: {table: hours, column: at, start: 2024-03-30, stop: 2024-04-02, time_zone: Europe/Berlin, exclude: [2024-03-30]}

@@ -91,9 +91,10 @@ void refuse_meaningless(const Check &check) {
       std::string(check.kind->against).find(" " + against->text() + " ") == std::string::npos)
     throw Error(sqlstate::invalid_parameter_value,
                 "\"" + against->path + "\" cannot be \"" + against->text() + "\" for check \"" + check.word + "\"",
-                *check.kind->against == '\0' ? "It compares with live."
-                                            : std::string("It compares with live, or with one of:") +
-                                                  std::string(check.kind->against, std::strlen(check.kind->against) - 1) + ".",
+                *check.kind->against == '\0'
+                    ? "It compares with live."
+                    : std::string("It compares with live, or with one of:") +
+                          std::string(check.kind->against, std::strlen(check.kind->against) - 1) + ".",
                 "Leave it out, or name one of these.");
   if (stores && check.kind->rows_at_fault == nullptr)
     throw without_meaning(check, *store, "It measures figures, so there are no rows at fault to be kept.");
@@ -186,7 +187,7 @@ Evidence evidence_of(const Check &check, const Measurement &found, bool pre) {
   evidence.check = check.name;
   evidence.scope = pre ? "pre" : "run";
   evidence.severity = check.limits.severity();
-  evidence.outcome = found.skipped                                ? "skipped"
+  evidence.outcome = found.skipped                            ? "skipped"
                      : found.by_chance && !check.limits.given ? "pass"
                                                               : judge(check.limits, found.measured, found.population);
   evidence.actual = found.actual;
@@ -309,7 +310,10 @@ std::string pass_of(const Check &check, const Job &job, const TableShape &shape)
   if (check.kind->aggregates == nullptr) return {};
   SceneRange const range = range_of(check, job, shape);
   bool const by_chunk = check.scope() == "chunk";
-  return std::string(by_chunk ? "chunk" : range.in_scope ? "scope" : "table") + "\n" + range.where + "\n" + range.sample;
+  return std::string(by_chunk         ? "chunk"
+                     : range.in_scope ? "scope"
+                                      : "table") +
+         "\n" + range.where + "\n" + range.sample;
 }
 
 // Cancel and shutdown always; what may pass by itself, while attempts are left.

@@ -40,10 +40,9 @@ std::vector<std::string> numbered(const char *stem, std::size_t count) {
 // measured and population are the only figures of most checks.
 std::string one_pass(const Aggregates &wanted, const Scene &scene) {
   bool const plain = wanted.live.empty() && wanted.fresh.size() == 2;
-  std::string const fresh = pass(wanted.fresh,
-                                 plain ? std::vector<std::string>{"measured", "population"}
-                                       : numbered("new_", wanted.fresh.size()),
-                                 scene.table, scene);
+  std::string const fresh = pass(
+      wanted.fresh, plain ? std::vector<std::string>{"measured", "population"} : numbered("new_", wanted.fresh.size()),
+      scene.table, scene);
   std::string const live = pass(wanted.live, numbered("live_", wanted.live.size()), scene.live, scene);
   if (live.empty()) return plain ? fresh : fresh + aggregated;
   return "SELECT * FROM\n(" + fresh + aggregated + ") AS new,\n(" + live + aggregated + ") AS live";

@@ -30,7 +30,9 @@ std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
   return count_those(at_fault(check, scene), "row with another value|rows with another value");
 }
 
-std::string rows_at_fault(const Check &check, const Scene &scene) { return select_those(scene, at_fault(check, scene)); }
+std::string rows_at_fault(const Check &check, const Scene &scene) {
+  return select_those(scene, at_fault(check, scene));
+}
 
 }  // namespace
 

@@ -70,7 +70,8 @@ struct Samples {
 std::string recent_rows(const Check &check, const Scene &scene) {
   const Job &job = scene.job;
   if (!job.start)
-    throw meaningless(check, "Without a scope there are no rows beside it.", "Give scope.start and scope.stop, or say against: live.");
+    throw meaningless(check, "Without a scope there are no rows beside it.",
+                      "Give scope.start and scope.stop, or say against: live.");
   const std::string &type = scene.shape.chunk_type;
   std::string const column = scene.table + "." + quote_ident(scene.shape.chunk_column);
   std::string const start = quote_literal(*job.start) + "::" + type, stop = quote_literal(*job.stop) + "::" + type;
@@ -79,8 +80,10 @@ std::string recent_rows(const Check &check, const Scene &scene) {
                                 : "(" + stop + "::numeric - " + start + "::numeric)";
   bool const calendar = type == "date" || type.rfind("timestamp", 0) == 0;
   auto const near = [&](const std::string &value) { return calendar ? value : value + "::numeric"; };
-  std::string const behind = near(column) + " >= " + near(stop) + " AND " + near(column) + " < " + near(stop) + " + " + width;
-  std::string const before = near(column) + " < " + near(start) + " AND " + near(column) + " >= " + near(start) + " - " + width;
+  std::string const behind =
+      near(column) + " >= " + near(stop) + " AND " + near(column) + " < " + near(stop) + " + " + width;
+  std::string const before =
+      near(column) + " < " + near(start) + " AND " + near(column) + " >= " + near(start) + " - " + width;
   if (scene.trial) return behind;
   bool const any = scene.query("SELECT EXISTS (SELECT FROM " + scene.table + " WHERE " + behind + ")::int AS measured")
                        .only()
@@ -93,7 +96,7 @@ Samples samples_of(const Check &check, const Scene &scene, const TableShape::Col
   bool const time = column.base_type == "date" || column.base_type.rfind("timestamp", 0) == 0;
   samples.ordered = time || is_numeric(column);
   std::string const value = scene.table + "." + quote_ident(column.name);
-  samples.value = time ? "extract(epoch FROM " + value + ")::float8"
+  samples.value = time              ? "extract(epoch FROM " + value + ")::float8"
                   : samples.ordered ? value + "::float8"
                                     : value + "::text";
   samples.fresh = scene.table;
@@ -108,8 +111,9 @@ Samples samples_of(const Check &check, const Scene &scene, const TableShape::Col
 }
 
 std::string both(const Samples &samples, const std::string &value) {
-  return "SELECT " + value + " AS v, 1 AS fresh, 0 AS reference FROM " + samples.fresh + " WHERE " + samples.fresh_rows +
-         "\n  UNION ALL SELECT " + value + ", 0, 1 FROM " + samples.reference + " WHERE " + samples.reference_rows;
+  return "SELECT " + value + " AS v, 1 AS fresh, 0 AS reference FROM " + samples.fresh + " WHERE " +
+         samples.fresh_rows + "\n  UNION ALL SELECT " + value + ", 0, 1 FROM " + samples.reference + " WHERE " +
+         samples.reference_rows;
 }
 
 // Rows (fresh, reference), one a bin.  NaN and the infinities are values like any other to width_bucket.
@@ -117,9 +121,10 @@ std::string binned(const Samples &samples, long long bins) {
   if (samples.ordered) {
     std::string const shares = std::to_string(bins);
     std::string const edges =
-        "(SELECT coalesce((SELECT array_agg(DISTINCT e ORDER BY e) FROM unnest(percentile_disc(ARRAY(SELECT i / " + shares +
-        ".0 FROM generate_series(1, " + shares + " - 1) AS i)::float8[]) WITHIN GROUP (ORDER BY " + samples.value +
-        ")) AS e), '{}'::float8[]) FROM " + samples.reference + " WHERE " + samples.reference_rows + ")";
+        "(SELECT coalesce((SELECT array_agg(DISTINCT e ORDER BY e) FROM unnest(percentile_disc(ARRAY(SELECT i / " +
+        shares + ".0 FROM generate_series(1, " + shares + " - 1) AS i)::float8[]) WITHIN GROUP (ORDER BY " +
+        samples.value + ")) AS e), '{}'::float8[]) FROM " + samples.reference + " WHERE " + samples.reference_rows +
+        ")";
     return "SELECT CASE WHEN v IS NULL THEN -1 ELSE width_bucket(v, " + edges +
            ") END AS bin, sum(fresh) AS fresh, sum(reference) AS reference\nFROM (" + both(samples, samples.value) +
            ") AS both_sides GROUP BY 1";
@@ -133,7 +138,8 @@ std::string binned(const Samples &samples, long long bins) {
 
 // The largest distance, and the sizes of the samples without nulls.
 std::string distance(const Samples &samples) {
-  return "SELECT coalesce(max(abs(f / nullif(n, 0) - r / nullif(m, 0))), 0)::float8 AS distance, coalesce(max(n), 0) AS n, "
+  return "SELECT coalesce(max(abs(f / nullif(n, 0) - r / nullif(m, 0))), 0)::float8 AS distance, coalesce(max(n), 0) "
+         "AS n, "
          "coalesce(max(m), 0) AS m\n"
          "FROM (SELECT sum(sum(fresh)) OVER (ORDER BY v) AS f, sum(sum(reference)) OVER (ORDER BY v) AS r, "
          "sum(sum(fresh)) OVER () AS n, sum(sum(reference)) OVER () AS m\n  FROM (" +
@@ -192,8 +198,8 @@ Found by_bins(const Check &check, const Scene &scene, const Samples &samples) {
   found.measured = test.p_value();
   found.told = "chi-square " + rounded(test.statistic) + ", p " + rounded(found.measured) + " over " + bins;
   if (test.degrees > 0)
-    found.chance_told = "chance alone reaches chi-square " + rounded(chi_square_quantile(0.99, test.degrees)) +
-                        " in 1 of 100 samples";
+    found.chance_told =
+        "chance alone reaches chi-square " + rounded(chi_square_quantile(0.99, test.degrees)) + " in 1 of 100 samples";
   return found;
 }
 
@@ -216,7 +222,8 @@ bool comparable(const Check &check, const TableShape::Column &column) {
   bool const time = column.base_type == "date" || column.base_type.rfind("timestamp", 0) == 0;
   if (method(check) == "ks" && !time && !is_numeric(column)) {
     if (check.columns().empty()) return false;
-    throw meaningless(check, "Column \"" + column.name + "\" is of type " + column.type + ", which has no order for KS.",
+    throw meaningless(check,
+                      "Column \"" + column.name + "\" is of type " + column.type + ", which has no order for KS.",
                       "Say method: psi or chi_square.");
   }
   return true;

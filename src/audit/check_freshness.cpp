@@ -31,10 +31,10 @@ Measurement measure(const Check &check, const Scene &scene) {
                       "Name a date or a timestamp.");
   if (check.limits.percent())
     throw meaningless(check, "An age in seconds is a share of nothing.", "State thresholds in seconds.");
-  pg::Result const found = scene.query(
-      "SELECT extract(epoch FROM clock_timestamp() - max(" + scene.table + "." + quote_ident(check.text("column")) +
-      ")::timestamptz)::float8 AS measured, NULL::bigint AS population\nFROM " + scene.drained() + " WHERE " +
-      scene.rows);
+  pg::Result const found = scene.query("SELECT extract(epoch FROM clock_timestamp() - max(" + scene.table + "." +
+                                       quote_ident(check.text("column")) +
+                                       ")::timestamptz)::float8 AS measured, NULL::bigint AS population\nFROM " +
+                                       scene.drained() + " WHERE " + scene.rows);
   Measurement out;
   if (scene.trial) return out;
   pg::Row const row = found.only();

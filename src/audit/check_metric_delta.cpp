@@ -21,7 +21,9 @@ constexpr char default_tolerance[] = "1%";
 
 std::string failing(const Check &check) { return tolerated(check, default_tolerance); }
 
-std::string against(const Check &check) { return check.text("against", check.find("source_query") ? "source" : "live"); }
+std::string against(const Check &check) {
+  return check.text("against", check.find("source_query") ? "source" : "live");
+}
 
 std::string by(const Check &check) { return check.text("by", against(check) == "previous_chunk" ? "chunk" : ""); }
 
@@ -33,9 +35,7 @@ std::string named(const Check &check) {
 std::string expected(const Check &check, const Job &) {
   std::string const reference = against(check);
   std::string text = named(check) + (by(check).empty() ? "" : " by " + by(check));
-  text += reference == "live"             ? " as in live"
-          : reference == "source"         ? " as in the source"
-                                          : " as in the chunk before";
+  text += reference == "live" ? " as in live" : reference == "source" ? " as in the source" : " as in the chunk before";
   return text + within(check, default_tolerance);
 }
 
@@ -73,8 +73,7 @@ void require_sense(const Check &check, const Scene &scene) {
   if (column != nullptr && column->added && against(check) == "live")
     throw meaningless(check, "Live does not have column \"" + name->text() + "\".",
                       "Compare it with a source, or with the chunk before.");
-  if (check.scope() == "chunk")
-    throw meaningless(check, "scope: chunk is not a grouping.", "Write by: chunk.");
+  if (check.scope() == "chunk") throw meaningless(check, "scope: chunk is not a grouping.", "Write by: chunk.");
   std::string const reference = against(check);
   if ((reference == "source") != (check.find("source_query") != nullptr))
     throw meaningless(check, "against: source and source_query belong together.",
@@ -99,10 +98,9 @@ std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
 }
 
 Measurement against_source(const Check &check, const Scene &scene, const Aggregate &aggregate) {
-  pg::Result const found =
-      scene.query("SELECT (SELECT " + as_float(aggregate) + " FROM " + scene.drained() + " WHERE " + scene.rows +
-                  " HAVING true) AS fresh,\n       ((" + fragment(scene.job, *check.find("source_query")) +
-                  "\n))::float8 AS reference");
+  pg::Result const found = scene.query("SELECT (SELECT " + as_float(aggregate) + " FROM " + scene.drained() +
+                                       " WHERE " + scene.rows + " HAVING true) AS fresh,\n       ((" +
+                                       fragment(scene.job, *check.find("source_query")) + "\n))::float8 AS reference");
   if (scene.trial) return {};
   pg::Row const row = found.only();
   return compare_groups(check, aggregate, {{"", std::nullopt, number(row, "fresh"), number(row, "reference")}},

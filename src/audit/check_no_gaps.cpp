@@ -75,14 +75,14 @@ Measurement measure(const Check &check, const Scene &scene) {
                             : series.integer ? "s.g::text"
                                              : "to_char(s.g, CASE WHEN s.g = date_trunc('day', s.g) THEN 'YYYY-MM-DD' "
                                                "ELSE 'YYYY-MM-DD HH24:MI:SS' END)";
-  pg::Result const found =
-      scene.query("SELECT count(*) FILTER (WHERE seen.n IS NULL) AS measured, count(*) AS population,\n"
-                  "       array_to_string((array_agg(" +
-                  shown + " ORDER BY s.n) FILTER (WHERE seen.n IS NULL))[1:" + std::to_string(listed) +
-                  "], ', ') AS first\nFROM (SELECT g, row_number() OVER (ORDER BY g) AS n FROM (" + begins +
-                  ") AS series) AS s\nLEFT JOIN (SELECT DISTINCT width_bucket(" + series.column + "::" + series.type +
-                  ", (SELECT array_agg(g ORDER BY g) FROM (" + begins + ") AS series)) AS n\n      FROM " +
-                  scene.drained() + " WHERE " + scene.rows + ") AS seen ON seen.n = s.n");
+  pg::Result const found = scene.query(
+      "SELECT count(*) FILTER (WHERE seen.n IS NULL) AS measured, count(*) AS population,\n"
+      "       array_to_string((array_agg(" +
+      shown + " ORDER BY s.n) FILTER (WHERE seen.n IS NULL))[1:" + std::to_string(listed) +
+      "], ', ') AS first\nFROM (SELECT g, row_number() OVER (ORDER BY g) AS n FROM (" + begins +
+      ") AS series) AS s\nLEFT JOIN (SELECT DISTINCT width_bucket(" + series.column + "::" + series.type +
+      ", (SELECT array_agg(g ORDER BY g) FROM (" + begins + ") AS series)) AS n\n      FROM " + scene.drained() +
+      " WHERE " + scene.rows + ") AS seen ON seen.n = s.n");
   Measurement out;
   if (scene.trial) return out;
   pg::Row const row = found.only();
@@ -98,7 +98,6 @@ Measurement measure(const Check &check, const Scene &scene) {
 }  // namespace
 
 extern const CheckKind no_gaps_check;
-const CheckKind no_gaps_check = {
-    .word = "no_gaps", .failing = failing, .expected = expected, .measure = measure};
+const CheckKind no_gaps_check = {.word = "no_gaps", .failing = failing, .expected = expected, .measure = measure};
 
 }  // namespace backfill

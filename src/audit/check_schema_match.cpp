@@ -67,6 +67,7 @@ Measurement measure(const Check &check, const Scene &scene) {
 }  // namespace
 
 extern const CheckKind schema_match_check;
-const CheckKind schema_match_check = {"schema_match", failing, expected, measure, nullptr, true, true, nullptr, nullptr, nullptr, ""};
+const CheckKind schema_match_check = {"schema_match", failing, expected, measure, nullptr, true,
+                                      true,           nullptr, nullptr,  nullptr, ""};
 
 }  // namespace backfill

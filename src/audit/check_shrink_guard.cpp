@@ -50,6 +50,7 @@ Measurement measure(const Check &, const Scene &scene) {
 }  // namespace
 
 extern const CheckKind shrink_guard_check;
-const CheckKind shrink_guard_check = {"shrink_guard", failing, expected, measure, nullptr, true, true, nullptr, nullptr, nullptr, ""};
+const CheckKind shrink_guard_check = {"shrink_guard", failing, expected, measure, nullptr, true,
+                                      true,           nullptr, nullptr,  nullptr, ""};
 
 }  // namespace backfill

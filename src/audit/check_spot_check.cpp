@@ -50,14 +50,15 @@ std::vector<Step> drawn(const Check &check, const Job &job) {
 
 // Figures of a row as float8s in an array, whatever they are called.
 std::string as_figures(const std::string &select) {
-  return "SELECT ARRAY(SELECT coalesce(f.value, 'NaN') FROM pg_catalog.json_each_text(pg_catalog.row_to_json(figures)) AS f)"
+  return "SELECT ARRAY(SELECT coalesce(f.value, 'NaN') FROM pg_catalog.json_each_text(pg_catalog.row_to_json(figures)) "
+         "AS f)"
          " FROM (" +
          select + "\n) AS figures";
 }
 
 std::string figures_here(const Check &check, const Scene &scene, const Step &chunk) {
-  std::string const aggregates = check.find("metric") != nullptr ? aggregate_of(check, scene).sql
-                                                                 : fragment(scene.job, *check.find("sql"));
+  std::string const aggregates =
+      check.find("metric") != nullptr ? aggregate_of(check, scene).sql : fragment(scene.job, *check.find("sql"));
   return "SELECT " + aggregates + "\n FROM " + scene.drained() + " WHERE " + scene.rows + " AND " +
          within_chunk(scene.shape, chunk);
 }
@@ -83,9 +84,10 @@ std::string place_of(std::size_t i, std::size_t count) {
 void add_groups(const Step &chunk, const std::vector<double> &here, const std::vector<double> &there,
                 std::vector<Group> &groups) {
   if (here.size() != there.size())
-    throw Error(sqlstate::datatype_mismatch,
-                "a spot_check compares " + std::to_string(here.size()) + " figures with " + std::to_string(there.size()),
-                "source_query returns one row with as many columns as there are aggregates here.", "Make them as many.");
+    throw Error(
+        sqlstate::datatype_mismatch,
+        "a spot_check compares " + std::to_string(here.size()) + " figures with " + std::to_string(there.size()),
+        "source_query returns one row with as many columns as there are aggregates here.", "Make them as many.");
   auto const value = [](double v) { return v == v ? std::optional(v) : std::nullopt; };
   for (std::size_t i = 0; i < here.size(); i++)
     groups.push_back({"chunk " + std::to_string(chunk.chunk.value_or(0)) + place_of(i, here.size()), chunk.chunk,
@@ -98,10 +100,9 @@ Measurement measure(const Check &check, const Scene &scene) {
                       "Give one of metric and sql, and leave scope out.");
   std::vector<Group> groups;
   for (const Step &chunk : drawn(check, scene.job)) {
-    pg::Result const found =
-        scene.query("SELECT (" + as_figures(figures_here(check, scene, chunk)) + ") AS here,\n       (" +
-                    as_figures(fragment_of_chunk(scene.job, scene.shape, *check.find("source_query"), chunk)) +
-                    ") AS there");
+    pg::Result const found = scene.query(
+        "SELECT (" + as_figures(figures_here(check, scene, chunk)) + ") AS here,\n       (" +
+        as_figures(fragment_of_chunk(scene.job, scene.shape, *check.find("source_query"), chunk)) + ") AS there");
     if (scene.trial) return {};
     pg::Row const row = found.only();
     add_groups(chunk, numbers(row.texts("here")), numbers(row.texts("there")), groups);

@@ -56,8 +56,8 @@ Measurement measure(const Check &check, const Scene &scene) {
 // Every row whose values another row has too.
 std::string rows_at_fault(const Check &check, const Scene &scene) {
   std::string const columns = quoted_columns(columns_of(check, scene.job));
-  std::string const filled = scene.rows + " AND " + quoted_columns(columns_of(check, scene.job), " IS NOT NULL AND ") +
-                             " IS NOT NULL";
+  std::string const filled =
+      scene.rows + " AND " + quoted_columns(columns_of(check, scene.job), " IS NOT NULL AND ") + " IS NOT NULL";
   return "SELECT " + scene.table + ".* FROM " + scene.table + " WHERE " + filled + "\n  AND (" + columns +
          ") IN (SELECT " + columns + " FROM " + scene.table + " WHERE " + filled + " GROUP BY " + columns +
          " HAVING count(*) > 1)\nORDER BY " + columns;

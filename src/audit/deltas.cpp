@@ -56,7 +56,8 @@ Aggregate of_metric(const Check &check, const Scene &scene, const std::string &m
                         "sum, avg, min, max, stddev, count_distinct, null_percent or percentile");
   bool const extreme = metric == "min" || metric == "max";
   if (!is_numeric(column) && (word->numeric || (extreme && !is_time(column))))
-    throw meaningless(check, "Column \"" + column.name + "\" is of type " + column.type + ", which has no " + metric + ".",
+    throw meaningless(check,
+                      "Column \"" + column.name + "\" is of type " + column.type + ", which has no " + metric + ".",
                       "Take a number's column, or an aggregate of your own as sql.");
   std::string const value = scene.table + "." + quote_ident(column.name);
   Aggregate aggregate;
@@ -91,7 +92,8 @@ std::string told(const Aggregate &aggregate, const Delta &delta) {
   std::string const sign = delta.measured > 0 ? "+" : "";
   if (aggregate.points) return sign + format_percent(delta.measured) + " points";
   double const percent = percent_of(delta.measured, delta.population);
-  return std::isnan(percent) ? sign + figure(delta.measured) + " where the reference is 0" : sign + format_percent(percent);
+  return std::isnan(percent) ? sign + figure(delta.measured) + " where the reference is 0"
+                             : sign + format_percent(percent);
 }
 
 struct Judged {

@@ -11,9 +11,9 @@ namespace backfill {
 
 // An aggregate as a spec asks for it: `metric` and `column` (and `p`), or `sql`.
 struct Aggregate {
-  std::string sql;     // over rows under the target's name, yields a number
-  std::string what;    // avg(price): for people
-  bool points = false; // differences are percentage points, not shares of the reference
+  std::string sql;           // over rows under the target's name, yields a number
+  std::string what;          // avg(price): for people
+  bool points = false;       // differences are percentage points, not shares of the reference
   bool shows_values = true;  // false: the figure is a value of some row, which evidence must not hold
 };
 // Errors: 22023 naming the path, 42703.

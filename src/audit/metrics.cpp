@@ -31,11 +31,11 @@ Bucketing by_calendar(const TableShape &shape, const std::string &column, double
                            : days <= most_days                                  ? "day"
                            : days <= most_months                                ? "month"
                                                                                 : "year";
-  std::string const form = unit[0] == 'h'   ? shape.chunk_type == "timestamp with time zone" ? "YYYY-MM-DD HH24:MIOF"
-                                                                                             : "YYYY-MM-DD HH24:MI"
-                           : unit[0] == 'd' ? "YYYY-MM-DD"
-                           : unit[0] == 'm' ? "YYYY-MM"
-                                            : "YYYY";
+  std::string const form =
+      unit[0] == 'h'   ? shape.chunk_type == "timestamp with time zone" ? "YYYY-MM-DD HH24:MIOF" : "YYYY-MM-DD HH24:MI"
+      : unit[0] == 'd' ? "YYYY-MM-DD"
+      : unit[0] == 'm' ? "YYYY-MM"
+                       : "YYYY";
   // A date needs no zone.
   bool const whole = shape.chunk_type == "date" && unit[0] == 'd';
   std::string const value = shape.chunk_type == "date" ? column + "::timestamp" : column;
@@ -95,7 +95,8 @@ std::vector<Metric> metrics_of(const Scene &scene, const std::vector<std::string
     std::string const value = scene.table + "." + quote_ident(name);
     bool const live = !column->added;
     // A row of nulls is not null itself.
-    metrics.push_back({name, "nulls", "pg_catalog.count(*) FILTER (WHERE pg_catalog.num_nulls(" + value + ") > 0)", live});
+    metrics.push_back(
+        {name, "nulls", "pg_catalog.count(*) FILTER (WHERE pg_catalog.num_nulls(" + value + ") > 0)", live});
     if (!is_numeric(*column)) continue;
     bool const exact = column->base_type != "real" && column->base_type != "double precision";
     std::string const addend = exact ? value : value + "::numeric";  // a sum of doubles may overflow
@@ -109,9 +110,10 @@ std::string side(const std::string &from, const Scene &scene, const Bucketing &b
                  const std::vector<Metric> &metrics, bool live) {
   std::string values;
   for (const Metric &metric : metrics)
-    values += (values.empty() ? "" : ", ") +
-              (live && !metric.in_live ? std::string("''")
-                                       : "coalesce(pg_catalog.trim_scale((" + metric.aggregate + ")::numeric)::text, '')");
+    values +=
+        (values.empty() ? "" : ", ") +
+        (live && !metric.in_live ? std::string("''")
+                                 : "coalesce(pg_catalog.trim_scale((" + metric.aggregate + ")::numeric)::text, '')");
   return "(SELECT " + buckets.expression + " AS b, ARRAY[" + values + "] AS v\n      FROM " + from + " WHERE " +
          scene.rows + " GROUP BY 1)";
 }
@@ -199,7 +201,8 @@ MetricTotals store_metrics(const Scene &scene, const std::vector<std::string> &c
 
 void collect_metrics(const Job &job) {
   TableShape const shape = read_shape(job);
-  with_scene(job, shape, false, {}, [&](const Scene &scene) { (void)store_metrics(scene, metric_columns(job, shape)); });
+  with_scene(job, shape, false, {},
+             [&](const Scene &scene) { (void)store_metrics(scene, metric_columns(job, shape)); });
 }
 
 }  // namespace backfill

@@ -49,9 +49,10 @@ const std::vector<CheckWord> &vocabulary() {
       {"not_null", {"column", "columns", "max_percent"}, {"column|columns"}},
       {"accepted_values", {"column", "values"}, {"column", "values"}},
       {"accepted_range", {"column", "min", "max", "inclusive"}, {"column", "min|max"}},
-      {"relationships",
-       {"column", "columns", "to_table", "to_column", "to_columns", "from_table", "from_column", "from_columns"},
-       {"column|columns", "to_table|from_table"},
+      {
+          "relationships",
+          {"column", "columns", "to_table", "to_column", "to_columns", "from_table", "from_column", "from_columns"},
+          {"column|columns", "to_table|from_table"},
       },
       {"expression", {"sql"}, {"sql"}},
       {"failed_rows", {"query"}, {"query"}},

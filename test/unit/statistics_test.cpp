@@ -21,14 +21,14 @@ TEST_P(ChiSquareTable, AsPrinted) {
   EXPECT_NEAR(chi_square_tail(row.value, row.degrees), 1 - row.p, 0.0006 * (1 - row.p) * 10);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Nist, ChiSquareTable,
-    testing::Values(Quantile{0.90, 1, 2.706}, Quantile{0.95, 1, 3.841}, Quantile{0.99, 1, 6.635},
-                    Quantile{0.999, 1, 10.828}, Quantile{0.95, 2, 5.991}, Quantile{0.99, 2, 9.210},
-                    Quantile{0.95, 4, 9.488}, Quantile{0.99, 5, 15.086}, Quantile{0.95, 9, 16.919},
-                    Quantile{0.99, 9, 21.666}, Quantile{0.999, 9, 27.877}, Quantile{0.99, 10, 23.209},
-                    Quantile{0.99, 19, 36.191}, Quantile{0.99, 30, 50.892}, Quantile{0.99, 50, 76.154}, Quantile{0.95, 100, 124.342},
-                    Quantile{0.99, 100, 135.807}));
+INSTANTIATE_TEST_SUITE_P(Nist, ChiSquareTable,
+                         testing::Values(Quantile{0.90, 1, 2.706}, Quantile{0.95, 1, 3.841}, Quantile{0.99, 1, 6.635},
+                                         Quantile{0.999, 1, 10.828}, Quantile{0.95, 2, 5.991}, Quantile{0.99, 2, 9.210},
+                                         Quantile{0.95, 4, 9.488}, Quantile{0.99, 5, 15.086}, Quantile{0.95, 9, 16.919},
+                                         Quantile{0.99, 9, 21.666}, Quantile{0.999, 9, 27.877},
+                                         Quantile{0.99, 10, 23.209}, Quantile{0.99, 19, 36.191},
+                                         Quantile{0.99, 30, 50.892}, Quantile{0.99, 50, 76.154},
+                                         Quantile{0.95, 100, 124.342}, Quantile{0.99, 100, 135.807}));
 
 // One degree: erfc(sqrt(x/2)); two: exp(-x/2); four: exp(-x/2)(1 + x/2); three: erfc(...) + sqrt(2x/pi) exp(-x/2).
 TEST(ChiSquareTail, ClosedForms) {
