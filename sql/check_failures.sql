@@ -59,12 +59,12 @@ CALL backfill_wait('kept', '2 min');
 SELECT "check", chunk, outcome, actual, regexp_replace(detail, '_backfill_\d+', '_backfill_N') AS detail, regexp_replace(next_command, '_backfill_\d+', '_backfill_N') AS next_command
 FROM backfill.checks WHERE name = 'kept' AND "check" ~ 'v|passes|parent|sevens|half|all of' AND scope <> 'pre' ORDER BY "check" COLLATE "C", chunk NULLS LAST;
 -- The statements work, and show the rows.
-SELECT next_command FROM backfill.checks WHERE name = 'kept' AND "check" = 'not_null(v)' \gset
-:next_command
+SELECT format('SELECT f.* FROM (%s) AS f ORDER BY f.id;', rtrim(next_command, ';')) AS show FROM backfill.checks WHERE name = 'kept' AND "check" = 'not_null(v)' \gset
+:show
 SELECT next_command FROM backfill.checks WHERE name = 'kept' AND "check" ~ '^sevens' \gset
 :next_command
-SELECT DISTINCT next_command FROM backfill.checks WHERE name = 'kept' AND "check" ~ '^accepted_range' \gset
-:next_command
+SELECT DISTINCT format('SELECT f.* FROM (%s) AS f ORDER BY f.id;', rtrim(next_command, ';')) AS show FROM backfill.checks WHERE name = 'kept' AND "check" ~ '^accepted_range' \gset
+:show
 -- They are the owner's, and nobody else's.
 SELECT count(*) AS tables, bool_and(tableowner = 'backfill_keeper') AS owned,
        bool_and(NOT has_table_privilege('backfill_other', format('%I.%I', schemaname, tablename), 'SELECT')) AS closed

@@ -95,7 +95,7 @@ void refuse_meaningless(const Check &check) {
                     ? "It compares with live."
                     : std::string("It compares with live, or with one of:") +
                           std::string(check.kind->against, std::strlen(check.kind->against) - 1) + ".",
-                "Leave it out, or name one of these.");
+                *check.kind->against == '\0' ? "Leave it out." : "Leave it out, or name one of these.");
   if (stores && check.kind->rows_at_fault == nullptr)
     throw without_meaning(check, *store, "It measures figures, so there are no rows at fault to be kept.");
   if (const Node *const sample = check.find("sample"); sample != nullptr && !check.kind->samples)
