@@ -26,6 +26,7 @@ std::string label(const Job &job) { return "replica " + quote_ident(job.spec.rea
 // but the replica's own needs.
 std::string pin_settings(const Job &job) {
   const std::pair<const char *, std::string> settings[] = {
+      {"application_name", "backfill " + job.name},
       {"search_path", job.search_path},
       {"TimeZone", job.time_zone},
       {"DateStyle", "ISO, MDY"},
@@ -94,8 +95,7 @@ constexpr char standby_sql[] =
 void require_standby(const std::int64_t timeline) {
   const auto there = pg::ask_replica(standby_sql);
   if (*there[0] != "t")
-    throw pg::ReplicaError("08004", "it is no standby any more: it was promoted",
-                           "What it holds is not this server's data.");
+    throw pg::ReplicaError("08004", "it is no standby: it was promoted, or is this server itself");
   const std::int64_t received = std::stoll(*there[1]), replayed = std::stoll(*there[2]);
   if ((received != 0 && received != timeline) || replayed > timeline)
     throw pg::ReplicaError("08004",

@@ -58,10 +58,21 @@ bool is_trouble(const std::string &sqlstate) {
   return false;
 }
 
+// Of what works here and not there.
+std::string remedy(const std::string &sqlstate) {
+  if (sqlstate == sqlstate::insufficient_privilege)
+    return "Grant it to the role of the user mapping, which must be allowed to read all that the transform reads.";
+  if (sqlstate == sqlstate::read_only_sql_transaction)
+    return "A function of the transform writes, which no standby allows: plan the backfill without read_from.";
+  return {};
+}
+
 [[noreturn]] void raise(const RemoteFailure &failure) {
   close_replica();
   if (is_trouble(failure.sqlstate)) throw ReplicaError(failure.sqlstate, failure.message, failure.detail, failure.hint);
-  throw Error(failure.sqlstate, failure.message, failure.detail, failure.hint);
+  std::string const there = "It was raised on the replica.";
+  throw Error(failure.sqlstate, failure.message, failure.detail.empty() ? there : failure.detail + " " + there,
+              failure.hint.empty() ? remedy(failure.sqlstate) : failure.hint);
 }
 
 std::string without_line_end(const char *text) {

@@ -9,6 +9,9 @@
 # control (after a rollback: the control), image for image.  At the end the archive, drained, must equal the control.
 # No writer and no reader may see an error.
 #
+# Variants replica, replica_query and replica_truncate read chunks on a standby that is always some time behind; they are
+# played when they are named.
+#
 # A last round shows that the oracle can fail: it takes the keys of deleted rows out of the capture log.
 #
 # The seed decides the spec and what the writers do; how their work falls together is up to the machine.
@@ -98,11 +101,13 @@ choose() {
   [ $((RANDOM % 2)) = 0 ] || preserve=yes
   case $((RANDOM % 3)) in 0) chunk_by=day ;; 1) chunk_by='60 hours' ;; esac
   case $variant in
-    query) query=yes preserve=no ;;
+    query | replica_query) query=yes preserve=no ;;
     blocks) chunk_by=blocks exclude='' scope_index=no ;;
     pause) rows=12000 ;;
   esac
   label="coalesce(r.name, 'nowhere') || ' ' || o.amount::text || ' ' || coalesce(length(o.body), -1)"
+  read_from=''
+  [[ $variant != replica* ]] || read_from=standby
   columns='id, part, at, code, amount, region, body, raw, doc, serial, total, label'
   scope='column: at, start: 2024-01-01, stop: 2024-02-01'
   in_scope="at >= '2024-01-01' AND at < '2024-02-01'"
@@ -131,6 +136,28 @@ prepare() {
           SELECT ${columns/, label/}, CASE WHEN in_scope THEN $value ELSE label END AS label, $grade AS grade
           FROM (SELECT *, ($in_scope) IS TRUE AS in_scope FROM shop.control) AS o" \
     -c "GRANT SELECT ON ALL TABLES IN SCHEMA oracle TO keeper"
+  [ -z "$read_from" ] || lead_to_replica
+}
+
+# Only a password opens the standby, as the owner is no superuser.
+lead_to_replica() {
+  local dir=$workspace/replica
+  [ -d "$dir" ] || start_replica "$dir"
+  as postgres -d "$database" -c 'CREATE EXTENSION postgres_fdw' \
+    -c "CREATE SERVER standby FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$dir', dbname '$database')" \
+    -c 'GRANT USAGE ON FOREIGN SERVER standby TO keeper' \
+    -c "CREATE USER MAPPING FOR keeper SERVER standby OPTIONS (user 'reader', password 'secret')"
+}
+
+start_replica() {
+  local dir=$1
+  as postgres -d postgres -c "CREATE ROLE reader LOGIN PASSWORD 'secret' IN ROLE keeper"
+  mkdir "$dir"
+  "${PG_CONFIG%/*}/pg_basebackup" -D "$dir/data" -X stream -c fast -R || fail "pg_basebackup failed"
+  sed -i '1i local all reader scram-sha-256' "$dir/data/pg_hba.conf"
+  printf '%s\n' "unix_socket_directories = '$dir'" 'recovery_min_apply_delay = 500ms' >>"$dir/data/postgresql.conf"
+  "${PG_CONFIG%/*}/pg_ctl" -D "$dir/data" -l "$dir/log" -w -s start || fail "the standby does not start: $(tail "$dir/log")"
+  clusters+=("$dir")
 }
 
 spec() {
@@ -153,7 +180,8 @@ spec() {
     preserve_existing: $preserve"
   fi
   echo "  strategy: {chunk_by: $chunk_by, parallelism: $parallelism, batch_target: $batch_target}
-  checks: [{check: exact, scope: both}]
+  checks: [{check: exact, scope: both}]${read_from:+
+  read_from: $read_from}
   publish: {lock_timeout: 500ms, max_lock: 5s, give_up_after: 60s}"
 }
 
@@ -163,6 +191,15 @@ play_join() { whole_way; }
 play_query() { whole_way; }
 play_integer() { whole_way; }
 play_blocks() { whole_way; }
+
+play_replica() { whole_way && read_from_there; }
+play_replica_query() { whole_way && read_from_there; }
+play_replica_truncate() { play_truncate; }
+
+read_from_there() {
+  is "$(number 'SELECT rows_from_primary || $$ $$ || (rows_from_replica > 5000) FROM backfill.replica_reads')" '0 true' \
+    "$variant: all chunks were read on the standby"
+}
 
 play_retry() {
   get_ready || return

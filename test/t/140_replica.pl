@@ -238,6 +238,65 @@ write_rows('behind');
 value($standby, 'SELECT pg_wal_replay_resume()');
 is_ready_and_exact('behind');
 
+# -- what the transform does wrong there fails the chunk as it would here
+
+make_shop('wrong');
+value($primary, 'SET ROLE maker; CREATE TABLE shop.secret (id bigint); REVOKE ALL ON shop.secret FROM reader; CREATE SEQUENCE shop.numbers;
+  CREATE FUNCTION shop.secrets() RETURNS bigint LANGUAGE sql STABLE AS $$SELECT count(*) FROM shop.secret$$');
+foreach my $case (
+  [ 'divides', 'id / (id - 250)', '22012', 'division by zero', 'It was raised on the replica.', '' ],
+  [ 'secrets', 'secrets()', '42501', 'permission denied for table secret', 'It was raised on the replica.', 'Grant it to the role' ],
+  [ 'counts', q{nextval('numbers')}, '25006', 'cannot execute nextval\(\) during recovery', 'It was raised on the replica.', 'plan the backfill without read_from' ])
+{
+  my ($name, $expression, $sqlstate, $message, $detail, $hint) = @$case;
+  value($primary, "SET search_path = shop, public; SELECT backfill_plan('$name', 'wrong', set => jsonb_build_object('label', \$\$$expression\$\$),
+    chunk_column => 'day', start => '2024-01-01', stop => '2024-01-11', chunk_by => 'day', options => '{\"read_from\": \"Replica 1\"}')");
+  $primary->wait_for_catchup($standby);
+  value($primary, "SELECT backfill_run('$name')");
+  wait_state($primary, $name, 'failed');
+  like(value($primary, "SELECT sqlstate, error, error_detail, error_hint FROM backfill.steps WHERE name = '$name' AND status = 'failed' LIMIT 1"),
+    qr/^$sqlstate\|$message\|$detail\|.*$hint/, "$name: the error is the replica's");
+  value($primary, "SELECT backfill_cancel('$name')");
+}
+
+# -- a query that restricts itself may not stray
+
+make_shop('strays');
+foreach my $case ([ 'tidy', 'day', 'ready' ], [ 'stray', 'day + (id = 333)::integer', 'failed' ])
+{
+  my ($name, $day, $state) = @$case;
+  value($primary, "SET search_path = shop, public; SELECT backfill_plan('$name', 'strays', query => \$\$SELECT id, $day AS day, v, 'new ' || id AS label, price, tags
+    FROM strays WHERE strays.day >= :chunk_start AND strays.day < :chunk_stop -- to the end\$\$,
+    chunk_column => 'day', start => '2024-01-01', stop => '2024-01-11', chunk_by => 'day', options => '{\"read_from\": \"Replica 1\"}')");
+  $primary->wait_for_catchup($standby);
+  value($primary, "SELECT backfill_run('$name')");
+  wait_state($primary, $name, $state);
+  is(value($primary, "SELECT sqlstate, error_detail FROM backfill.steps WHERE name = '$name' AND status = 'failed'"),
+    '21000|1 of 100 rows are not within [2024-01-04, 2024-01-05) of the chunk column.', 'a stray is refused') if $state eq 'failed';
+  is(value($primary, "SELECT rows_from_primary, rows_from_replica FROM backfill.replica_reads WHERE name = '$name'"), '0|1001', 'a query is read there') if $state eq 'ready';
+  value($primary, "SELECT backfill_cancel('$name')");
+}
+
+# -- rows that have changed places, or are gone, are read again only from a replica that knows it
+
+foreach my $case ([ 'rewritten', 'VACUUM FULL shop.%s' ], [ 'truncated', 'BEGIN; TRUNCATE shop.%1$s; INSERT INTO shop.%1$s (id, day, v, label) OVERRIDING SYSTEM VALUE VALUES (1, $$2024-01-01$$, 1, $$old$$); COMMIT' ])
+{
+  my ($table, $change) = @$case;
+  run_to_gate($table, 'Replica 1');
+  my $from = value($primary, "SELECT mark FROM backfill.replica JOIN backfill.job ON job.id = job_id WHERE name = '$table'");
+  value($standby, 'SELECT pg_wal_replay_pause()');
+  $standby->poll_query_until('postgres', "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+  value($primary, sprintf($change, $table));
+  open_replica_gate();
+  waits_for($table, 'to replay past', "$table: the replica is behind the change");
+  isnt(value($primary, "SELECT mark FROM backfill.replica JOIN backfill.job ON job.id = job_id WHERE name = '$table'"), $from, "$table: and has to show a new mark");
+  value($standby, 'SELECT pg_wal_replay_resume()');
+  wait_state($primary, $table, 'ready');
+  is(value($primary, "SELECT count(*) FROM backfill.events WHERE name = '$table' AND event = '$table'"), '1', "$table: it began again");
+  is_exact($table);
+  value($primary, "SELECT backfill_cancel('$table')");
+}
+
 # -- what the replica has to replay cancels its queries
 
 $standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 0');
