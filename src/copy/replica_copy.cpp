@@ -94,8 +94,7 @@ constexpr char standby_sql[] =
 // A server that has been promoted, or follows one that was, has rows that were never here.
 void require_standby(const std::int64_t timeline) {
   const auto there = pg::ask_replica(standby_sql);
-  if (*there[0] != "t")
-    throw pg::ReplicaError("08004", "it is no standby: it was promoted, or is this server itself");
+  if (*there[0] != "t") throw pg::ReplicaError("08004", "it is no standby: it was promoted, or is this server itself");
   const std::int64_t received = std::stoll(*there[1]), replayed = std::stoll(*there[2]);
   if ((received != 0 && received != timeline) || replayed > timeline)
     throw pg::ReplicaError("08004",

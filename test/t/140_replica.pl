@@ -241,7 +241,7 @@ is_ready_and_exact('behind');
 # -- what the transform does wrong there fails the chunk as it would here
 
 make_shop('wrong');
-value($primary, 'SET ROLE maker; CREATE TABLE shop.secret (id bigint); REVOKE ALL ON shop.secret FROM reader; CREATE SEQUENCE shop.numbers;
+value($primary, 'SET ROLE maker; CREATE TABLE shop.secret (id bigint); REVOKE ALL ON shop.secret FROM reader; CREATE SEQUENCE shop.numbers; GRANT USAGE ON SEQUENCE shop.numbers TO reader;
   CREATE FUNCTION shop.secrets() RETURNS bigint LANGUAGE sql STABLE AS $$SELECT count(*) FROM shop.secret$$');
 foreach my $case (
   [ 'divides', 'id / (id - 250)', '22012', 'division by zero', 'It was raised on the replica.', '' ],
