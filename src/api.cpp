@@ -41,7 +41,10 @@ BACKFILL_FUNCTION(backfill_retry) { return call.text(retry_chunk(call.text_argum
 BACKFILL_FUNCTION(backfill_audit) { return call.text(audit_again(call.text_argument(0))); }
 
 BACKFILL_FUNCTION(backfill_alter) {
-  return call.text(alter_backfill(call.text_argument(0), call.optional_integer(1), call.optional_text(2)));
+  std::optional<std::vector<std::string>> windows;
+  if (!call.null(4)) windows = call.text_array(4);
+  return call.text(alter_backfill(call.text_argument(0), call.optional_integer(1), call.optional_text(2),
+                                  call.optional_text(3), windows));
 }
 
 BACKFILL_FUNCTION(backfill_maintain) { return call.text(maintain()); }

@@ -131,7 +131,7 @@ void update_job(int id, const Assignments &assignments) {
 void set_state(const Job &job, const std::string &state, const std::string &event, const std::string &detail) {
   pg::as_extension([&] {
     pg::execute(
-        "UPDATE backfill.job SET state = $2, request = NULL, waiting_for = NULL,"
+        "UPDATE backfill.job SET state = $2, request = NULL, waiting_for = NULL, held_for = NULL,"
         " running_since = CASE WHEN $2 = 'running' THEN coalesce(running_since, clock_timestamp()) END,"
         " ran_for = CASE WHEN $2 = 'running' THEN ran_for"
         "           ELSE ran_for + coalesce(clock_timestamp() - running_since, '0') END,"
@@ -161,6 +161,19 @@ void set_waiting(int job, const std::optional<std::string> &why) {
   pg::as_extension([&] {
     pg::execute("UPDATE backfill.job SET waiting_for = $2 WHERE id = $1 AND waiting_for IS DISTINCT FROM $2",
                 {job, why});
+  });
+}
+
+void set_held(int job, const std::optional<std::string> &why) {
+  pg::as_extension([&] {
+    pg::execute("UPDATE backfill.job SET held_for = $2 WHERE id = $1 AND held_for IS DISTINCT FROM $2", {job, why});
+  });
+}
+
+void update_spec(int job, const Spec &spec) {
+  pg::as_extension([&] {
+    pg::execute("UPDATE backfill.job SET spec = $2::json, parallelism = $3 WHERE id = $1",
+                {job, to_json(spec.document), spec.strategy.parallelism});
   });
 }
 

@@ -66,6 +66,10 @@ void update_job(int id, const Assignments &assignments);
 // Moves the state and writes the event of it.  Clears error columns unless the new state is failed.
 void set_state(const Job &job, const std::string &state, const std::string &event, const std::string &detail = {});
 void fail_job(const Job &job, const Error &failure);
+// What the throttle holds it for; told before anything else it may wait for.
+void set_held(int job, const std::optional<std::string> &why);
+// Stores another spec for the job (its knobs turned) with its parallelism.
+void update_spec(int job, const Spec &spec);
 void set_waiting(int job, const std::optional<std::string> &why);
 
 // backfill.event, and NOTIFY backfill with "job id,event".

@@ -172,7 +172,7 @@ void finish_step(const Step &step, std::optional<std::int64_t> rows) {
 void give_back_step(const Step &step) {
   pg::as_extension([&] {
     pg::execute(
-        "UPDATE backfill.step SET status = 'pending', pid = NULL, attempts = attempts - 1"
+        "UPDATE backfill.step SET status = 'pending', pid = NULL, attempts = attempts - 1, waiting_for = NULL"
         " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
         {step.job, step.id, step.token});
   });
@@ -185,6 +185,14 @@ void put_off_step(const Step &step, const std::string &waiting_for) {
         " not_before = clock_timestamp() + interval '2 s'"
         " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
         {step.job, step.id, step.token, waiting_for});
+  });
+}
+
+void set_step_waiting(const Step &step, const std::optional<std::string> &why) {
+  pg::as_extension([&] {
+    pg::execute(
+        "UPDATE backfill.step SET waiting_for = $4 WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
+        {step.job, step.id, step.token, why});
   });
 }
 

@@ -23,6 +23,11 @@ std::int64_t next_width(std::int64_t width, std::int64_t rows, double actual_ms,
   return std::max(next_width(width, actual_ms, target_ms), least);
 }
 
+std::int64_t limited_width(std::int64_t next, std::int64_t width, double rows, double most) {
+  if (rows <= 0) return next;
+  return std::min(next, rounded(static_cast<double>(width) * std::max(most, 0.0) / rows));
+}
+
 std::int64_t BatchSizer::width_for(std::int64_t remaining) const {
   const bool sliver = remaining - width_ < width_ / 2;  // also where width_ covers it all
   return sliver ? remaining : width_;

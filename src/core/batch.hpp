@@ -19,6 +19,9 @@ std::int64_t next_width(std::int64_t width, double actual_ms, double target_ms);
 inline constexpr std::int64_t batch_rows_least = 20;
 std::int64_t next_width(std::int64_t width, std::int64_t rows, double actual_ms, double target_ms);
 
+// next, cut down so that no more than `most` rows are to be expected where a batch of width brought `rows`; at least 1.
+std::int64_t limited_width(std::int64_t next, std::int64_t width, double rows, double most);
+
 // The width of the batches of one chunk worker, kept from chunk to chunk.  Lives in the worker; no lock.
 class BatchSizer {
  public:

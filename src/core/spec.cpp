@@ -139,7 +139,6 @@ class Interpreter {
   void read_chunk_by(const Node &node);
   void read_publish();
   void read_read_from();
-  void read_later_features();
   void read_downstream();
   void read_for_the_record();
   void read_all_checks();
@@ -159,7 +158,8 @@ Spec Interpreter::interpret() {
   read_strategy();
   read_publish();
   read_read_from();
-  read_later_features();
+  if (const Node *throttle = open_section(&spec_.document, "throttle", "throttle"))
+    spec_.throttle = read_throttle(*throttle);
   read_downstream();
   read_for_the_record();
   read_all_checks();
@@ -369,17 +369,6 @@ void Interpreter::read_read_from() {
   Milliseconds max_lag = 0;
   read_duration(node, "max_lag", max_lag);
   if (max_lag > 0) read_from.max_lag = max_lag;
-}
-
-// Keys of the design whose absence could do harm unseen: an unthrottled load, a stale source.
-void Interpreter::read_later_features() {
-  const Node *top = &spec_.document;
-  if (const Node *throttle = open_section(top, "throttle", "throttle"))
-    for (const auto &[key, node] : throttle->entries) {
-      if (node.is_null() || (node.kind == Node::Kind::sequence && node.items.empty())) continue;
-      throw not_in_this_version(
-          node, "Remove it; to go easy on the server lower strategy.parallelism, or run and pause by hand.");
-    }
 }
 
 void Interpreter::read_downstream() {
@@ -658,6 +647,20 @@ Node unwrap_spec(const Node &document) {
   }
   assign_paths(inner, "");
   return inner;
+}
+
+Node frozen_document(const Spec &spec) {
+  Node document = spec.document;
+  const auto take_out = [](Node &section, const char *key) {
+    std::erase_if(section.entries, [&](const auto &entry) { return entry.first == key; });
+  };
+  take_out(document, "throttle");
+  take_out(document, "retention");
+  if (Node *strategy = document.find("strategy")) {
+    take_out(*strategy, "parallelism");
+    if (strategy->entries.empty()) take_out(document, "strategy");
+  }
+  return document;
 }
 
 Spec parse_spec(const std::string &text) { return interpret_spec(parse_document(text)); }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/node.hpp"
+#include "core/throttle.hpp"
 
 namespace backfill {
 
@@ -93,6 +94,7 @@ struct Spec {
   Scope scope;
   Transform transform;
   Strategy strategy;
+  Throttle throttle;
   std::vector<CheckSpec> pre_checks, checks;
   std::vector<Downstream> downstream;
   Publish publish;
@@ -102,6 +104,9 @@ struct Spec {
   Node document;                   // the whole, without the outer `backfill:`; to_json(document) is what the
                                    // catalog stores, and interprets to this very spec again
 };
+
+// What must not change between plan and publish: the document less what backfill_alter may change in mid-run.
+Node frozen_document(const Spec &spec);
 
 // Parses YAML or JSON text.  Errors: 22P02 malformed, 22023 invalid value or unknown key,
 // 22021 not UTF-8, 54000 too deep, too large, or aliases that explode, 0A000 not in this version.

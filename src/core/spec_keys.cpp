@@ -28,7 +28,7 @@ const std::vector<Section> &sections() {
         "chunk_timeout", "retries"}},
       {"throttle",
        {"rows_per_second", "wal_per_second", "replica_lag", "active_sessions", "slot_retained", "free_disk",
-        "windows"}},
+        "oldest_snapshot", "windows"}},
       {"publish", {"auto", "lock_timeout", "max_lock", "give_up_after", "old_snapshots", "published_shadow"}},
       {"read_from", {"server", "fallback", "fallback_after", "max_lag"}},
       {"downstream", {"name", "refresh", "depends_on", "cron_job"}},

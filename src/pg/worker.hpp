@@ -16,6 +16,7 @@ struct WorkerOrder {
   int job = 0;
   std::uint32_t wait_for_xid = 0;  // the transaction that must end before the worker looks
   int slot = 0;                    // which of a job's chunk workers it is
+  std::uint32_t board = 0;         // shared memory of the coordinator that started it (run/throttle.hpp)
 };
 
 // A started worker, as seen by the one who started it.  Copyable.

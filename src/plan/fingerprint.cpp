@@ -35,7 +35,7 @@ SELECT md5(concat_ws(E'\n', c.relkind, c.relpersistence,
 
 std::string take_fingerprint(Oid live, const Spec &spec, const std::vector<Oid> &functions) {
   return pg::as_extension([&] {
-    pg::Result const shape = pg::execute(shape_sql, {pg::Param::oid(live), to_json(spec.document)});
+    pg::Result const shape = pg::execute(shape_sql, {pg::Param::oid(live), to_json(frozen_document(spec))});
     std::string fingerprint = shape.empty() ? "gone" : shape.values[0][0].value_or("gone");
     for (Oid function : functions) {
       auto const body = pg::query_value(

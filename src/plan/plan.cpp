@@ -19,6 +19,7 @@
 #include "pg/role.hpp"
 #include "plan/chunks.hpp"
 #include "plan/dependents.hpp"
+#include "plan/disk.hpp"
 #include "plan/downstream.hpp"
 #include "plan/fingerprint.hpp"
 #include "plan/plan_text.hpp"
@@ -281,6 +282,8 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
     warnings.push_back("The table was never analyzed: its rows are guessed from its size. ANALYZE it first.");
   for (const std::string &warning : publication_warnings(target.oid, spec)) warnings.push_back(warning);
   warn_of_workers(spec, &warnings);
+  for (const std::string &warning : disk_warnings(target.oid, estimate.disk_bytes, spec.throttle))
+    warnings.push_back(warning);
   check_refreshes(job, &warnings);
   std::vector<Step> const suspensions = plan_suspensions(job, &warnings);
 

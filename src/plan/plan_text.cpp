@@ -148,6 +148,21 @@ void tell_reads(Page &page, const PlanFacts &facts) {
   for (const std::string &line : facts.reads) page.line(line);
 }
 
+void tell_throttle(Page &page, const PlanFacts &facts) {
+  const Throttle &throttle = facts.job.spec.throttle;
+  if (throttle.empty()) return;
+  double const least =
+      least_seconds(throttle, static_cast<double>(facts.estimate.rows), static_cast<double>(facts.estimate.wal_bytes));
+  if (least > 1) page.line("not less than " + format_duration(least) + " at the rates of the throttle");
+  if (!throttle.windows.empty() && open_share(throttle.windows) < 1) {
+    double const open = open_share(throttle.windows);
+    page.line("its windows are open " + format_percent(std::round(1000 * open) / 10) +
+              " of a week: by the clock up to " + format_duration(facts.estimate.slow_seconds / open));
+  }
+  page.section("Throttle");
+  for (const std::string &line : describe(throttle, facts.job.time_zone)) page.line(line, 2);
+}
+
 void tell_costs(Page &page, const PlanFacts &facts) {
   const Estimate &estimate = facts.estimate;
   page.section("Disk");
@@ -158,6 +173,7 @@ void tell_costs(Page &page, const PlanFacts &facts) {
   page.section("Time");
   page.line(format_duration(estimate.fast_seconds) + " – " + format_duration(estimate.slow_seconds) +
             ", a guess at 0.3 – 1.5 million rows or 30 – 200 MB a second; the run measures");
+  tell_throttle(page, facts);
   page.section("Locks");
   page.line("copy     ACCESS SHARE: nobody waits");
   page.line("capture  SHARE ROW EXCLUSIVE for a moment, tries of at most " +
@@ -240,6 +256,9 @@ Estimate estimate_work(const Target &target, const Spec &spec) {
   estimate.wal_bytes = std::llround(table * 1.1 + indexes);
   estimate.fast_seconds = overhead + std::max(target.rows / fast_rows, (table + indexes) / fast_bytes);
   estimate.slow_seconds = overhead + overhead + std::max(target.rows / slow_rows, (table + indexes) / slow_bytes);
+  double const least = least_seconds(spec.throttle, target.rows, static_cast<double>(estimate.wal_bytes));
+  estimate.fast_seconds = std::max(estimate.fast_seconds, least);
+  estimate.slow_seconds = std::max(estimate.slow_seconds, least);
   return estimate;
 }
 

@@ -71,6 +71,12 @@ std::string scope_text(const Job &job) {
   return out;
 }
 
+std::string throttle_text(const Job &job) {
+  std::string out;
+  for (const std::string &line : describe(job.spec.throttle, job.time_zone)) out += (out.empty() ? "" : "; ") + line;
+  return out;
+}
+
 std::string transform_text(const Job &job) {
   const Transform &transform = job.spec.transform;
   if (transform.is_query()) {

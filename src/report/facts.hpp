@@ -25,6 +25,9 @@ std::string state_text(const Facts &facts);
 // "ordered_at from 2023-01-01 until before 2024-01-01, Europe/Berlin", or "the whole table"; not escaped.
 std::string scope_text(const Job &job);
 
+// What holds it back, as the plan tells it; "" for nothing; not escaped.
+std::string throttle_text(const Job &job);
+
 // The transform as its author wrote it: the query, or ADD COLUMN, SET and join.
 std::string transform_text(const Job &job);
 

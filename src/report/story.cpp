@@ -63,6 +63,7 @@ void read_head(const Job &job, const pg::Row &row, Story &story) {
   put(story.people, "Success Criteria", told("success_criteria"));
   put(story.people, "Table", story.table + ", owned by " + pg::role_name(job.owner));
   put(story.people, "Scope", scope_text(job));
+  put(story.people, "Throttle", throttle_text(job));
 }
 
 // Rows of ranges are recomputed, rows of blocks are copied as they are, unless the plan had blocks only.

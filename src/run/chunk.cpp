@@ -4,6 +4,7 @@
 #include "run/chunk.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "copy/batch_copy.hpp"
@@ -12,11 +13,13 @@
 #include "core/batch.hpp"
 #include "core/sql_text.hpp"
 #include "core/units.hpp"
+#include "pg/load.hpp"
 #include "pg/replica.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "run/read_source.hpp"
+#include "run/throttle.hpp"
 
 namespace backfill {
 
@@ -26,6 +29,8 @@ constexpr double first_batch_rows = 20000;  // before anything is measured
 
 // Rows per millisecond of this worker's last batches: the next chunk begins with a good guess.
 double measured_rate = 0;
+// Bytes of WAL a row of theirs.
+double measured_wal = 0;
 
 // The unit batches are counted in: blocks, days, microseconds, or the integer itself.
 class Ruler {
@@ -121,6 +126,40 @@ std::int64_t first_width(const ChunkRun &run) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(run.width) * share));
 }
 
+double target_seconds(const Job &job) { return static_cast<double>(job.spec.strategy.batch_target) / 1000; }
+
+double wal_per_row(const Job &job) {
+  if (measured_wal > 0) return measured_wal;
+  return static_cast<double>(job.bytes_estimated) / std::max(1.0, static_cast<double>(job.rows_estimated));
+}
+
+// No batch is wider than the rates give within a second, by the rows of the last one and by those that were estimated: a
+// wide batch after an empty stretch might meet many.  Nor is it a large part of a chunk of which nothing is known yet.
+constexpr double trust = 4;
+constexpr std::int64_t first_part = 16;
+
+std::int64_t within_rates(const ChunkRun &run, std::int64_t width) {
+  double const most = rows_at_once(wal_per_row(run.job), target_seconds(run.job));
+  if (!run.splits || std::isinf(most)) return width;
+  return limited_width(width, run.width, static_cast<double>(run.step.rows_estimated), most * trust);
+}
+
+std::int64_t first_within_rates(const ChunkRun &run) {
+  double const most = rows_at_once(wal_per_row(run.job), target_seconds(run.job));
+  std::int64_t const width = first_width(run);
+  if (!run.splits || std::isinf(most)) return width;
+  return limited_width(std::min(width, std::max<std::int64_t>(1, run.width / first_part)), run.width,
+                       static_cast<double>(run.step.rows_estimated), most);
+}
+
+std::int64_t width_after(const ChunkRun &run, std::int64_t width, std::int64_t rows, double elapsed) {
+  if (!run.splits) return width;
+  std::int64_t const next =
+      std::min(next_width(width, rows, elapsed, static_cast<double>(run.job.spec.strategy.batch_target)), run.width);
+  double const most = rows_at_once(wal_per_row(run.job), target_seconds(run.job));
+  return within_rates(run, limited_width(next, width, static_cast<double>(rows), most));
+}
+
 struct Batch {
   std::string end;
   std::int64_t rows;
@@ -192,13 +231,21 @@ bool may_go_on(int job) {
 bool run_chunk(const Job &job, const Step &step) {
   ChunkRun const run = begin_chunk(job, step);
   std::string from = step.done_to.value_or(*step.lo);
-  std::int64_t width = first_width(run);
+  std::int64_t width = first_within_rates(run);
   std::int64_t const started = pg::now_ms();
   ReadSource source(job, step);
+  std::int64_t waited = 0;  // for the rates; the source counts what it waits
   for (;;) {
+    look_at_load(job.id, step.stage);
+    waited += await_turn(job, step);
+    if (is_held(step.stage) || is_dismissed()) {
+      pg::transaction([&] { give_back_step(step); });
+      return false;
+    }
     ReadSource::Place const place = source.choose();
     if (place == ReadSource::Place::nowhere) return false;
-    std::int64_t const batch_started = pg::now_ms(), used = batch_started - started - source.waited();
+    std::int64_t const batch_started = pg::now_ms(), used = batch_started - started - waited - source.waited();
+    std::int64_t const wal_before = pg::wal_written();
     require_time_left(run, used);
     pg::set_statement_limit(job.spec.strategy.chunk_timeout - used);
     std::optional<Batch> const done = run_batch_at(place, source, run, from, width);
@@ -211,12 +258,15 @@ bool run_chunk(const Job &job, const Step &step) {
     Batch const &batch = *done;
     if (batch.stopped) return false;
     double const elapsed = std::max<double>(1, static_cast<double>(pg::now_ms() - batch_started));
-    if (batch.rows > 0) measured_rate = static_cast<double>(batch.rows) / elapsed;
+    std::int64_t const wal = pg::wal_written() - wal_before;
+    spend(batch.rows, wal);
+    if (batch.rows > 0) {
+      measured_rate = static_cast<double>(batch.rows) / elapsed;
+      measured_wal = static_cast<double>(wal) / static_cast<double>(batch.rows);
+    }
     if (batch.last) return true;
     from = batch.end;
-    if (run.splits)
-      width = std::min(next_width(width, batch.rows, elapsed, static_cast<double>(job.spec.strategy.batch_target)),
-                       run.width);
+    width = width_after(run, width, batch.rows, elapsed);
   }
 }
 

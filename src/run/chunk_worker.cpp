@@ -6,6 +6,7 @@
 #include "publish/publish.hpp"
 #include "run/chunk.hpp"
 #include "run/steps.hpp"
+#include "run/throttle.hpp"
 
 namespace backfill {
 
@@ -26,7 +27,7 @@ std::optional<Claim> claim(int id) {
     std::optional<Job> job = load_job(id);
     if (!job) return std::nullopt;
     std::optional<int> const stage = stage_at(*job);
-    if (!stage || !stage::is_shared(*stage)) return std::nullopt;
+    if (!stage || !stage::is_shared(*stage) || is_held(*stage)) return std::nullopt;
     std::optional<Step> step = claim_step(id, *stage);
     if (!step) return std::nullopt;
     return Claim{std::move(*job), std::move(*step)};
@@ -34,8 +35,9 @@ std::optional<Claim> claim(int id) {
 }
 
 void work(int id) {
-  while (std::optional<Claim> const due = claim(id)) {
-    if (!run_step(due->job, due->step)) return;
+  while (!is_dismissed()) {
+    std::optional<Claim> const due = claim(id);
+    if (!due || !run_step(due->job, due->step)) return;
     pg::check_for_interrupts();
   }
 }
@@ -46,10 +48,13 @@ std::optional<pg::Worker> launch_chunk_worker(const Job &job, int slot) {
   pg::WorkerOrder order;
   order.job = job.id;
   order.slot = slot;
+  order.board = board_handle();
   return pg::launch_worker("backfill_chunk_worker_main",
                            "backfill worker " + std::to_string(job.id) + "." + std::to_string(slot), order, false);
 }
 
 }  // namespace backfill
 
-BACKFILL_WORKER(backfill_chunk_worker_main) { backfill::work(order.job); }
+BACKFILL_WORKER(backfill_chunk_worker_main) {
+  if (backfill::join_board(order.board)) backfill::work(order.job);
+}

@@ -190,6 +190,54 @@ bool settled(const std::string &name, const Look &look) {
   return true;
 }
 
+// Of an alter: the spec as it will be, and what of it is new.
+struct Changes {
+  Node document;
+  std::vector<std::string> told;
+};
+
+void change_section(Changes &changes, const char *section, const char *key, Node value) {
+  if (!changes.document.find(section)) changes.document.put(section, Node::empty_mapping());
+  changes.document.find(section)->put(key, std::move(value));
+}
+
+void change_parallelism(const Job &job, std::int64_t parallelism, Changes &changes) {
+  if (parallelism < 1 || parallelism > 64)
+    throw Error(sqlstate::invalid_parameter_value, "parallelism must be between 1 and 64",
+                "It is " + std::to_string(parallelism) + ".", "Choose a number of workers the server can spare.");
+  if (parallelism == job.parallelism) return;
+  change_section(changes, "strategy", "parallelism", Node::of_number(parallelism));
+  changes.told.push_back("parallelism from " + std::to_string(job.parallelism) + " to " + std::to_string(parallelism));
+}
+
+void change_retention(const Job &job, const std::string &retention, Changes &changes) {
+  if (pg::query_boolean("SELECT $1::pg_catalog.interval < '0'::pg_catalog.interval", {retention}))
+    throw Error(sqlstate::invalid_parameter_value, "retention must not be negative",
+                "It says how long the replaced version is kept.", "Write it as 14 days.");
+  std::string const before = pg::as_extension([&] {
+    std::string const was = *pg::query_value("SELECT retention::text FROM backfill.job WHERE id = $1", {job.id});
+    pg::execute(
+        "UPDATE backfill.job SET retention = $2::interval, archive_until = published_at + $2::interval WHERE id = $1",
+        {job.id, retention});
+    return was;
+  });
+  changes.document.put("retention", Node::of_string(retention));
+  if (before != retention) changes.told.push_back("retention from " + before + " to " + retention);
+}
+
+void change_throttle(const Node &fragment, Changes &changes) {
+  if (fragment.kind != Node::Kind::mapping)
+    throw Error(sqlstate::invalid_parameter_value, "throttle is not an object",
+                "It holds limits by name, as the section of a spec does.", "Write it as {\"rows_per_second\": 5000}.");
+  const Node *const found = changes.document.find("throttle");
+  Node const before = found != nullptr && !found->is_null() ? *found : Node::empty_mapping();
+  changes.document.put("throttle", fragment);  // read by itself, so that an error names what was given
+  (void)interpret_spec(changes.document);
+  Node after = lay_over_throttle(before, fragment);
+  for (const std::string &difference : differences(before, after)) changes.told.push_back(difference);
+  changes.document.put("throttle", std::move(after));
+}
+
 }  // namespace
 
 std::string run_backfill(const std::string &name) {
@@ -265,27 +313,25 @@ std::string audit_again(const std::string &name) {
 }
 
 std::string alter_backfill(const std::string &name, std::optional<std::int64_t> parallelism,
-                           const std::optional<std::string> &retention) {
+                           const std::optional<std::string> &retention, const std::optional<std::string> &throttle,
+                           const std::optional<std::vector<std::string>> &windows) {
   Job const job = job_for_caller(name, true);
   require(job, Action::alter);
-  if (parallelism && (*parallelism < 1 || *parallelism > 64))
-    throw Error(sqlstate::invalid_parameter_value, "parallelism must be between 1 and 64",
-                "It is " + std::to_string(*parallelism) + ".", "Choose a number of workers the server can spare.");
-  std::string changes;
-  if (parallelism) {
-    update_job(job.id, {{"parallelism", static_cast<long long>(*parallelism)}});
-    changes += "parallelism " + std::to_string(*parallelism);
+  Changes changes{job.spec.document, {}};
+  if (parallelism) change_parallelism(job, *parallelism, changes);
+  if (retention) change_retention(job, *retention, changes);
+  if (throttle) change_throttle(parse_document(*throttle), changes);
+  if (windows) {
+    Node fragment = Node::empty_mapping();
+    fragment.put("windows", Node::of_strings(*windows));
+    change_throttle(fragment, changes);
   }
-  if (retention) {
-    pg::as_extension([&] {
-      pg::execute(
-          "UPDATE backfill.job SET retention = $2::interval, archive_until = published_at + $2::interval WHERE id = $1",
-          {job.id, *retention});
-    });
-    changes += (changes.empty() ? "" : ", ") + ("retention " + *retention);
-  }
-  record_event(job.id, "altered", changes);
-  return "backfill " + job.name + " altered: " + (changes.empty() ? "nothing given" : changes);
+  if (changes.told.empty()) return "backfill " + job.name + " altered: nothing that differs was given";
+  update_spec(job.id, interpret_spec(changes.document));
+  std::string told;
+  for (const std::string &change : changes.told) told += (told.empty() ? "" : ", ") + change;
+  record_event(job.id, "altered", told);
+  return "backfill " + job.name + " altered: " + told;
 }
 
 std::string maintain() {

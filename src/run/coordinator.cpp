@@ -19,6 +19,7 @@
 #include "publish/refresh.hpp"
 #include "run/chunk_worker.hpp"
 #include "run/steps.hpp"
+#include "run/throttle.hpp"
 #include "run/upkeep.hpp"
 
 namespace backfill {
@@ -26,6 +27,7 @@ namespace backfill {
 namespace {
 
 constexpr long working_pause = 100, idle_pause = 500;  // ms on the latch between rounds
+constexpr long held_pause = 1000;                      // while the throttle holds the job
 constexpr long troubled_pause = 5000;                  // after an error that may pass
 constexpr long repair_pause = 60000;                   // after one of a published job that will not
 constexpr long patience_with_predecessor = 5000;       // ms
@@ -89,6 +91,7 @@ class Coordinator {
   std::int64_t good_at_ = 0;
   long pause_ = working_pause;
   bool short_of_slots_ = false;
+  int parallelism_ = 0;                      // when it was last looked at
   std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it
   std::vector<pg::Worker> workers_;
 };
@@ -190,17 +193,24 @@ bool Coordinator::run_stage(const Job &job, int stage) {
     pg::transaction([&] { fail_job(job, stage_failure(job.id, stage)); });
     return false;
   }
-  if (stage::is_shared(stage))
+  look_at_load(job.id, stage);
+  if (is_held(stage))
+    pause_ = held_pause;
+  else if (stage::is_shared(stage))
     run_with_workers(job, stage, counts);
   else
     run_alone(job, stage);
-  if (stage > stage::drain) catch_up(job);
+  if (stage > stage::drain && catch_up(job) > 0) pause_ = std::min(pause_, working_pause);
   return true;
 }
 
 // As many workers as there are steps, up to the job's parallelism.  Out of slots: with fewer; with none, here.
 void Coordinator::run_with_workers(const Job &job, int stage, const StageCounts &counts) {
   int const wanted = std::min(job.parallelism, counts.pending + counts.running);
+  share_among(wanted, job.parallelism < parallelism_   ? living() - job.parallelism
+                      : job.parallelism > parallelism_ ? 0
+                                                       : -1);
+  parallelism_ = job.parallelism;
   bool const due = pg::transaction([&] { return has_due_step(job.id, stage); });
   bool short_now = false;
   while (due && living() < wanted) {
@@ -257,12 +267,14 @@ void Coordinator::tend_after(const Job &job) {
   std::optional<int> const stage = pg::transaction([&] { return open_after_stage(job); });
   if (!stage) {
     pg::transaction([&] { settle_downstream(job); });
-    return;
+    return stop_looking(job.id);
   }
+  look_at_load(job.id, *stage);
   pg::transaction([&] {
     reclaim_steps(job.id, job.spec.strategy.retries);
     give_way(job);
   });
+  if (is_held(*stage)) return;
   if (stage::is_shared(*stage))
     run_with_workers(job, *stage, pg::transaction([&] { return count_stage(job.id, *stage); }));
   else
@@ -299,7 +311,9 @@ bool extension_is_gone() {
 // False: the coordinator is not to come again.
 bool begin(Coordinator &coordinator, int id) {
   try {
-    return coordinator.attach() && coordinator.begin();
+    if (!coordinator.attach() || !coordinator.begin()) return false;
+    open_board();
+    return true;
   } catch (const Error &failure) {
     if (extension_is_gone()) return false;
     pg::log_message("backfill coordinator " + std::to_string(id) + ": " + failure.what());

@@ -10,6 +10,7 @@
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "run/chunk.hpp"
+#include "run/throttle.hpp"
 
 namespace backfill {
 
@@ -74,8 +75,9 @@ bool ReadSource::hold_off() {
     pg::wait_latch(static_cast<long>(left));
   pause_ = std::min(pause_ * 2, longest_pause);
   waited_ += pg::now_ms() - began;
+  look_at_load(job_.id, step_.stage);
   return pg::transaction([&] {
-    if (may_go_on(job_.id)) return true;
+    if (may_go_on(job_.id) && !is_held(step_.stage) && !is_dismissed()) return true;
     give_back_step(step_);
     return false;
   });

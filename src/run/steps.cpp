@@ -16,6 +16,7 @@
 #include "copy/shadow.hpp"
 #include "copy/transform.hpp"
 #include "core/sql_text.hpp"
+#include "pg/load.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
 #include "pg/snapshot.hpp"
@@ -29,6 +30,7 @@
 #include "publish/refresh.hpp"
 #include "publish/swap.hpp"
 #include "run/chunk.hpp"
+#include "run/throttle.hpp"
 
 namespace backfill {
 
@@ -245,6 +247,7 @@ bool install_capture_patiently(const Job &job, const Step &step) {
 // The first catch-up: until a batch is small, and no chunk is left to be replaced.
 bool drain(const Job &job, const Step &step) {
   for (;;) {
+    look_at_load(job.id, step.stage);
     std::int64_t const taken = catch_up(job);
     bool const more = taken >= drained_enough || pg::transaction([&] { return has_replaceable_chunk(job.id); });
     if (!more) break;
@@ -443,16 +446,20 @@ void keep_log_small(const Job &job) {
 
 bool run_step(const Job &job, const Step &step) {
   pg::report_activity("backfill " + job.name + ": " + step.title);
+  std::int64_t const wal_before = pg::wal_written();
+  bool done = true;
   try {
-    return dispatch(job, step);
+    done = dispatch(job, step);
   } catch (const Error &failure) {
     write_failure(job, step, failure);
-    return true;
   }
+  // A chunk has counted batch by batch, and nobody is to wait for a drain.
+  if (step.stage != stage::copy && step.stage != stage::drain) spend(0, pg::wal_written() - wal_before);
+  return done;
 }
 
 std::int64_t catch_up(const Job &job) {
-  if (replace_one_chunk(job)) return drained_enough;
+  if (!is_held(stage::copy) && replace_one_chunk(job)) return drained_enough;
   std::int64_t const taken = pg::transaction([&] {
     pg::lock_job(job.id, pg::JobLock::drain);
     // The publisher may have been the one who had the lock.

@@ -57,6 +57,7 @@ CREATE TABLE backfill.job (
   copy_horizon     xid8,
   audit            integer NOT NULL DEFAULT 0 CHECK (audit >= 0),
   waiting_for      text,
+  held_for         text,
   planned_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   started_at       timestamptz,
   launched_at      timestamptz,           -- a coordinator was started and has not reported yet

@@ -80,14 +80,14 @@ SELECT h.id, h.name, h.owner,
        trunc(h.share * 100, 1) AS progress,
        h.started_at,
        date_trunc('milliseconds', h.ran) AS elapsed,
-       CASE WHEN h.honest_state <> 'running' OR h.share < 0.02 THEN '-'
+       CASE WHEN h.honest_state <> 'running' OR h.held_for IS NOT NULL OR h.share < 0.02 THEN '-'
             ELSE backfill.time_range(h.ran * ((1 - h.share) / h.share)::double precision) END AS eta,
        CASE WHEN (h.honest_state = 'stalled' OR (h.state IN ('ready', 'published') AND NOT h.alive))
                  AND starts_with(h.waiting_for, 'a worker slot for its coordinator') THEN h.waiting_for
             WHEN h.honest_state = 'stalled' THEN 'a coordinator: its process is gone'
             WHEN h.state = 'running' AND h.request = 'pause' THEN 'open batches to end, then it pauses'
             WHEN h.state IN ('ready', 'published') AND NOT h.alive THEN 'a coordinator: captured changes are not drained'
-            WHEN h.state IN ('running', 'ready', 'published') THEN COALESCE(h.waiting_for, h.steps_waiting_for)
+            WHEN h.state IN ('running', 'ready', 'published') THEN COALESCE(CASE WHEN h.state = 'running' THEN h.held_for END, h.waiting_for, h.held_for, h.steps_waiting_for)
        END AS waiting_for,
        CASE WHEN h.shadow IS NOT NULL THEN format('%I.%I', h.target_schema, h.shadow_name) END AS shadow,
        CASE WHEN h.archive IS NOT NULL THEN format('%I.%I', h.target_schema, h.archive_name) END AS archive,

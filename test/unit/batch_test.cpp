@@ -32,6 +32,13 @@ TEST(Batch, IsNotNarrowedToNothingByOverhead) {
   EXPECT_EQ(next_width(1000, 1, 500, 1000), 2000);
 }
 
+TEST(Batch, IsLimitedToTheRowsARateGives) {
+  EXPECT_EQ(limited_width(4000, 1000, 500, 250), 500);
+  EXPECT_EQ(limited_width(400, 1000, 500, 250), 400);
+  EXPECT_EQ(limited_width(4000, 1000, 0, 250), 4000);
+  EXPECT_EQ(limited_width(4000, 1000, 1e9, 0.5), 1);
+}
+
 TEST(BatchSizer, ConvergesOnTheTarget) {
   BatchSizer sizer(1, 1000);
   for (int i = 0; i < 20; ++i) {

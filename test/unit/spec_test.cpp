@@ -496,12 +496,29 @@ TEST(ReadFromTest, Mapping) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
+    Throttles, Bad,
+    testing::Values(
+        BadCase{"{throttle: {rows_per_second: 0}}", "22023", "invalid value for \"throttle.rows_per_second\"", "20k"},
+        BadCase{"{throttle: {rows_per_second: fast}}", "22023", "invalid value for \"throttle.rows_per_second\"",
+                "20k"},
+        BadCase{"{throttle: {wal_per_second: 10MB/s}}", "22023", "invalid value for \"throttle.wal_per_second\"",
+                "10MB"},
+        BadCase{"{throttle: {replica_lag: 5}}", "22023", "invalid value for \"throttle.replica_lag\"", "5s"},
+        BadCase{"{throttle: {active_sessions: -1}}", "22023", "invalid value for \"throttle.active_sessions\"",
+                "number of sessions"},
+        BadCase{"{throttle: {active_sessions: 1.5}}", "22023", "invalid value for \"throttle.active_sessions\"",
+                "number of sessions"},
+        BadCase{"{throttle: {slot_retained: much}}", "22023", "invalid value for \"throttle.slot_retained\"", "10MB"},
+        BadCase{"{throttle: {free_disk: 101%}}", "22023", "invalid value for \"throttle.free_disk\"", "100 %"},
+        BadCase{"{throttle: {free_disk: some}}", "22023", "invalid value for \"throttle.free_disk\"", "20GB or 10%"},
+        BadCase{"{throttle: {oldest_snapshot: 0s}}", "22023", "invalid value for \"throttle.oldest_snapshot\"",
+                "10min"},
+        BadCase{"{throttle: {windows: ['22:00']}}", "22023", "invalid value for \"throttle.windows[0]\"",
+                "22:00-06:00"}));
+
+INSTANTIATE_TEST_SUITE_P(
     Later, Bad,
-    testing::Values(BadCase{"{throttle: {rows_per_second: 1000}}", "0A000",
-                            "\"throttle.rows_per_second\" is not supported by this version", "strategy.parallelism"},
-                    BadCase{"{throttle: {windows: ['22:00-06:00']}}", "0A000",
-                            "\"throttle.windows\" is not supported by this version", "Remove it"},
-                    BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}", "0A000",
+    testing::Values(BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}", "0A000",
                             "\"transform.sources\" is not supported by this version", "retry"},
                     BadCase{"{publish: {auto: true}}", "0A000", "\"publish.auto\" is not supported by this version",
                             "backfill_publish"}));

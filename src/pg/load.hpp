@@ -1,0 +1,23 @@
+// What this process has written and what the server's disks have left: what SQL does not tell.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "pg/spi.hpp"
+
+namespace backfill::pg {
+
+std::int64_t wal_written();  // bytes, by this process and its parallel workers, since it began
+
+struct DiskSpace {
+  std::uint64_t device = 0;  // file systems differ in it
+  std::int64_t free = 0;     // bytes that the server may still write
+  std::int64_t total = 0;
+};
+
+// The file system of a tablespace (pg_default and pg_global: of the data directory), or of pg_wal.  Raises 58030.
+DiskSpace tablespace_disk(Oid tablespace);
+DiskSpace wal_disk();
+
+}  // namespace backfill::pg

@@ -1,0 +1,77 @@
+// Tablespaces on one file system share what is free there.  What is needed is divided as the table and its indexes are now.
+#include "plan/disk.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "core/units.hpp"
+#include "pg/load.hpp"
+#include "pg/role.hpp"
+
+namespace backfill {
+
+namespace {
+
+struct Disk {
+  pg::DiskSpace space;
+  std::string names;
+  std::int64_t bytes = 0;
+};
+
+std::vector<Disk> disks_of(const std::vector<Place> &places) {
+  std::map<std::uint64_t, Disk> disks;
+  for (const Place &place : places) {
+    pg::DiskSpace const space = pg::tablespace_disk(place.tablespace);
+    Disk &disk = disks[space.device];
+    disk.space = space;
+    disk.names += (disk.names.empty() ? "" : ", ") + place.name;
+    disk.bytes += place.bytes;
+  }
+  std::vector<Disk> out;
+  for (auto &[device, disk] : disks) out.push_back(std::move(disk));
+  return out;
+}
+
+// What has to stay free by the throttle.
+double reserve(const Throttle &throttle, const pg::DiskSpace &space) {
+  return std::max(static_cast<double>(throttle.free_disk),
+                  throttle.free_disk_percent / 100 * static_cast<double>(space.total));
+}
+
+}  // namespace
+
+std::vector<Place> places_of(pg::Oid table) {
+  return pg::as_extension([&] {
+    pg::Result const found = pg::execute(
+        "SELECT s.oid, s.spcname, sum(r.bytes)::bigint AS bytes FROM pg_database d CROSS JOIN LATERAL ("
+        "  SELECT c.reltablespace AS place, pg_table_size(c.oid) AS bytes FROM pg_class c WHERE c.oid = $1"
+        "  UNION ALL SELECT c.reltablespace, pg_relation_size(c.oid) FROM pg_index i JOIN pg_class c ON c.oid = "
+        "i.indexrelid WHERE i.indrelid = $1) AS r JOIN pg_tablespace s ON s.oid = coalesce(nullif(r.place, 0), "
+        "d.dattablespace) WHERE d.datname = current_database() GROUP BY s.oid, s.spcname ORDER BY s.spcname",
+        {pg::Param::oid(table)});
+    std::vector<Place> places;
+    for (const pg::Row &row : found) places.push_back({row.oid("oid"), row.text("spcname"), row.integer("bytes")});
+    return places;
+  });
+}
+
+std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, const Throttle &throttle) {
+  std::vector<Place> const places = places_of(table);
+  double total = 0;
+  for (const Place &place : places) total += static_cast<double>(place.bytes);
+  std::vector<std::string> warnings;
+  for (const Disk &disk : disks_of(places)) {
+    double const share = total > 0 ? static_cast<double>(disk.bytes) / total : 1.0 / static_cast<double>(places.size());
+    auto const wanted = static_cast<std::int64_t>(static_cast<double>(needed) * share);
+    std::string const where = "of the disk of tablespace " + disk.names;
+    if (wanted > disk.space.free)
+      warnings.push_back("The new version needs ≈ " + format_bytes(wanted) + " " + where + ", where " +
+                         format_bytes(disk.space.free) + " are free.");
+    else if (static_cast<double>(disk.space.free - wanted) < reserve(throttle, disk.space))
+      warnings.push_back("With the new version less than throttle.free_disk would be left " + where +
+                         ": the run will wait until there is more.");
+  }
+  return warnings;
+}
+
+}  // namespace backfill

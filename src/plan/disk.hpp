@@ -1,0 +1,25 @@
+// Where a version of a table stands on the server's disks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/spec.hpp"
+#include "pg/spi.hpp"
+
+namespace backfill {
+
+// A tablespace that a table or one of its indexes is in, and what they take there now.
+struct Place {
+  pg::Oid tablespace = 0;
+  std::string name;
+  std::int64_t bytes = 0;
+};
+std::vector<Place> places_of(pg::Oid table);
+
+// Warnings where the disks have not what the new version is expected to need (needed bytes in all), or would go below the
+// limit of throttle.free_disk.
+std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, const Throttle &throttle);
+
+}  // namespace backfill
