@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
+#include "core/error.hpp"
 #include "core/units.hpp"
 #include "pg/load.hpp"
 #include "pg/role.hpp"
@@ -18,12 +20,22 @@ struct Disk {
   std::int64_t bytes = 0;
 };
 
+// A plan does not fail for a disk that does not tell.
+std::optional<pg::DiskSpace> space_of(const Place &place) {
+  try {
+    return pg::tablespace_disk(place.tablespace);
+  } catch (const Error &) {
+    return std::nullopt;
+  }
+}
+
 std::vector<Disk> disks_of(const std::vector<Place> &places) {
   std::map<std::uint64_t, Disk> disks;
   for (const Place &place : places) {
-    pg::DiskSpace const space = pg::tablespace_disk(place.tablespace);
-    Disk &disk = disks[space.device];
-    disk.space = space;
+    std::optional<pg::DiskSpace> const space = space_of(place);
+    if (!space) continue;
+    Disk &disk = disks[space->device];
+    disk.space = *space;
     disk.names += (disk.names.empty() ? "" : ", ") + place.name;
     disk.bytes += place.bytes;
   }

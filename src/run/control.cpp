@@ -210,19 +210,24 @@ void change_parallelism(const Job &job, std::int64_t parallelism, Changes &chang
   changes.told.push_back("parallelism from " + std::to_string(job.parallelism) + " to " + std::to_string(parallelism));
 }
 
-void change_retention(const Job &job, const std::string &retention, Changes &changes) {
-  if (pg::query_boolean("SELECT $1::pg_catalog.interval < '0'::pg_catalog.interval", {retention}))
-    throw Error(sqlstate::invalid_parameter_value, "retention must not be negative",
-                "It says how long the replaced version is kept.", "Write it as 14 days.");
-  std::string const before = pg::as_extension([&] {
-    std::string const was = *pg::query_value("SELECT retention::text FROM backfill.job WHERE id = $1", {job.id});
+void change_retention(const Job &job, const std::string &given, Changes &changes) {
+  pg::as_extension([&] {
+    pg::Result const values = pg::execute(
+        "SELECT retention::text AS before, $2::interval::text AS after, $2::interval < '0' AS negative"
+        " FROM backfill.job WHERE id = $1",
+        {job.id, given});
+    pg::Row const row = values.only();
+    if (row.boolean("negative"))
+      throw Error(sqlstate::invalid_parameter_value, "retention must not be negative",
+                  "It says how long the replaced version is kept.", "Write it as 14 days.");
+    std::string const before = row.text("before"), after = row.text("after");
+    if (before == after) return;
     pg::execute(
         "UPDATE backfill.job SET retention = $2::interval, archive_until = published_at + $2::interval WHERE id = $1",
-        {job.id, retention});
-    return was;
+        {job.id, after});
+    changes.document.put("retention", Node::of_string(after));
+    changes.told.push_back("retention from " + before + " to " + after);
   });
-  changes.document.put("retention", Node::of_string(retention));
-  if (before != retention) changes.told.push_back("retention from " + before + " to " + retention);
 }
 
 void change_throttle(const Node &fragment, Changes &changes) {

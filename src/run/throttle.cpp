@@ -1,5 +1,5 @@
 // A signal holds the job as soon as it is seen beyond its limit, and lets go when it has been within for a while, so that
-// the job does not flap.  Other limits than before are judged at once.
+// the job does not flap.  What cannot be measured holds it too.  Other limits than before are judged at once.
 //
 // What was used is taken afterwards, when it is known, and batches are made as wide as the rates give within a second: so
 // the work is even, and nothing is lost with a worker that dies.  At most its last batch was not counted.
@@ -85,7 +85,12 @@ std::string section_text(const Job &job) {
 std::int64_t wal_debt() { return board->wal_per_second > 0 ? board->wal.debt(now_us()) : 0; }
 
 void look_at_signals(const Job &job, std::int64_t now) {
-  for (const Excess &excess : watch.signals.look(job)) watch.held[excess.signal] = {excess.reason, now};
+  try {
+    for (const Excess &excess : pg::subtransaction([&] { return watch.signals.look(job); }))
+      watch.held[excess.signal] = {excess.reason, now};
+  } catch (const Error &failure) {
+    watch.held["signals"] = {std::string("signals that can be read: ") + failure.what(), now};
+  }
   std::erase_if(watch.held, [&](const auto &entry) { return now - entry.second.seen >= calm; });
 }
 

@@ -183,7 +183,11 @@ cmp_ok($rate, '<', 125, 'two workers share 100 rows a second');
 cmp_ok($rate, '>', 0, 'and they go on') or diag(value($node, 'TABLE backfill.chunks'));
 cmp_ok(value($node, q{SELECT max(rows) FROM backfill.chunks WHERE name = 't' AND batches = 1 AND status = 'done'}),
   '<=', 100, 'no batch has more than a second gives');
-value($node, q{SELECT backfill_alter('t', throttle => '{"rows_per_second": "1M"}', parallelism => 1)});
+value($node, q{SELECT backfill_alter('t', parallelism => 1)});
+ok(
+  $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name ~ '^backfill worker'}),
+  'with less parallelism a worker leaves');
+value($node, q{SELECT backfill_alter('t', throttle => '{"rows_per_second": "1M"}')});
 ends_well('rate');
 
 value($node, q{UPDATE t SET label = repeat('wide ', 100)});
