@@ -188,14 +188,6 @@ void put_off_step(const Step &step, const std::string &waiting_for) {
   });
 }
 
-void set_step_waiting(const Step &step, const std::optional<std::string> &why) {
-  pg::as_extension([&] {
-    pg::execute(
-        "UPDATE backfill.step SET waiting_for = $4 WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
-        {step.job, step.id, step.token, why});
-  });
-}
-
 void add_param(const Step &step, const std::string &key, std::int64_t value) {
   pg::as_extension([&] {
     require_token(step,

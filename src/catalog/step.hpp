@@ -63,9 +63,6 @@ void give_back_step(const Step &step);
 // The same for a little later: somebody else was to go first.
 void put_off_step(const Step &step, const std::string &waiting_for);
 
-// What a step that runs waits for now, in words.
-void set_step_waiting(const Step &step, const std::optional<std::string> &why);
-
 // Within the work's own transaction: adds to the step's parameters.  Raises 40001 as checkpoint does.
 void add_param(const Step &step, const std::string &key, std::int64_t value);
 // The same, added to the number that is there: the first batch of a step begins with 0.

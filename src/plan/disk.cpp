@@ -7,7 +7,7 @@
 
 #include "core/error.hpp"
 #include "core/units.hpp"
-#include "pg/load.hpp"
+#include "pg/disk.hpp"
 #include "pg/role.hpp"
 
 namespace backfill {

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "core/units.hpp"
-#include "pg/load.hpp"
+#include "pg/disk.hpp"
 #include "pg/role.hpp"
 #include "pg/worker.hpp"
 #include "plan/disk.hpp"

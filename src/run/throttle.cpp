@@ -10,9 +10,9 @@
 #include <limits>
 #include <map>
 
+#include "catalog/replica.hpp"
 #include "core/bucket.hpp"
 #include "core/units.hpp"
-#include "pg/load.hpp"
 #include "pg/shared_memory.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"

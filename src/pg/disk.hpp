@@ -1,4 +1,4 @@
-// What this process has written and what the server's disks have left: what SQL does not tell.
+// What the server's disks have left: SQL does not tell.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,6 @@
 #include "pg/spi.hpp"
 
 namespace backfill::pg {
-
-std::int64_t wal_written();  // bytes, by this process and its parallel workers, since it began
 
 struct DiskSpace {
   std::uint64_t device = 0;  // file systems differ in it

@@ -1,5 +1,5 @@
 // A server process stands in the data directory: paths are relative to it, and links are followed.
-#include "pg/load.hpp"
+#include "pg/disk.hpp"
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -8,7 +8,6 @@
 
 extern "C" {
 #include "catalog/pg_tablespace_d.h"
-#include "executor/instrument.h"
 }
 
 namespace backfill::pg {
@@ -27,8 +26,6 @@ DiskSpace disk_of(const std::string &path) {
 }
 
 }  // namespace
-
-std::int64_t wal_written() { return static_cast<std::int64_t>(pgWalUsage.wal_bytes); }
 
 DiskSpace tablespace_disk(Oid tablespace) {
   bool const own = tablespace == DEFAULTTABLESPACE_OID || tablespace == GLOBALTABLESPACE_OID;
