@@ -1,7 +1,7 @@
 # The schedule lines of the README, by a real pg_cron: a night from start to finish, the next one under the same name, and
 # the housekeeping that brings jobs back after a restart.
 #
-# To see a line of the night run without waiting for the night, it is scheduled '@reboot', which pg_cron runs at its start.
+# And a job that its window interrupts.  To see a line of the night run without waiting for the night, it is scheduled '@reboot', which pg_cron runs at its start.
 # The housekeeping runs by the minute, as it says.
 use strict;
 use warnings;
@@ -63,17 +63,38 @@ value($node, q{UPDATE orders SET tier = 'Platinum' WHERE order_id = 58});
 is(run_by_cron('nightly-start'), 'failed', 'started twice: refused');
 like(last_run('return_message'), qr/nightly/, 'and pg_cron keeps the reason');
 
-# -- the house, by the minute: the restarts above have left the job without a coordinator
+# -- a night with a window, and the house by the minute: the restarts have left the first job without a coordinator
 
+make_table($node, 'windowed');
+my ($closes, $window) = split /\t/, value($node, q{
+  SELECT to_char(date_trunc('minute', now() + interval '75 s'), 'YYYY-MM-DD HH24:MI') || E'\t'
+    || to_char(now() - interval '1 h', 'HH24:MI') || '-' || to_char(now() + interval '75 s', 'HH24:MI')});
+my $spec = spec('windowed', label => "'new ' || id") =~ s/transform:/throttle: {rows_per_second: 8, windows: ["$window"]}, transform:/r;
+is(run_by_cron('windowed-start', "SELECT backfill_plan(\$\$$spec\$\$); SELECT backfill_run('windowed')"), 'succeeded',
+  'pg_cron starts a job in its window')
+  or diag(last_run('return_message'));
+$node->poll_query_until('postgres', q{SELECT rows_done > 0 FROM backfill.jobs WHERE name = 'windowed'}) or die 'nothing was copied';
 like(job($node, 'nightly', 'waiting_for'), qr/^a coordinator/, 'after a restart nobody drains');
 value($node, "SELECT cron.schedule('backfill-house', '* * * * *', \$\$$command{'backfill-house'}\$\$)");
 {
   local $PostgreSQL::Test::Utils::timeout_default = 90;
-  $node->poll_query_until('postgres', q{SELECT waiting_for IS NULL AND pending_keys = 0 FROM backfill.jobs});
+  $node->poll_query_until('postgres', q{SELECT waiting_for IS NULL AND pending_keys = 0 FROM backfill.jobs WHERE name = 'nightly'});
+  is(job($node, 'nightly', 'waiting_for'), '', 'within a minute the house has brought its coordinator back');
+  is(last_run('status'), 'succeeded', 'backfill_maintain succeeded');
+  value($node, q{SELECT cron.unschedule('backfill-house')});
+  $node->poll_query_until('postgres', q{SELECT waiting_for ~ '^its window, opens at ' FROM backfill.jobs WHERE name = 'windowed'});
 }
-is(job($node, 'nightly', 'waiting_for'), '', 'within a minute the house has brought its coordinator back');
-is(last_run('status'), 'succeeded', 'backfill_maintain succeeded');
-value($node, q{SELECT cron.unschedule('backfill-house')});
+like(job($node, 'windowed', 'waiting_for'), qr/^its window, opens at/, 'the window closes, and the job waits for the next one');
+is(value($node, "SELECT clock_timestamp() >= '$closes'"), 't', 'not before its time');
+cmp_ok(job($node, 'windowed', 'rows_done'), '<', 1001, 'there is something left to be done');
+my $done = finished_chunks($node, 'windowed');
+value($node, q{SELECT backfill_alter('windowed', throttle => '{"rows_per_second": null}',
+  windows => ARRAY[to_char(now() - interval '1 h', 'HH24:MI') || '-' || to_char(now() + interval '1 h', 'HH24:MI')])});
+wait_state($node, 'windowed', 'ready', 'the next window finishes it');
+my $again = finished_chunks($node, 'windowed');
+is(substr($again, 0, length $done), $done, 'no finished chunk was done again');
+exact($node, 'windowed');
+value($node, q{SELECT backfill_cancel('windowed')});
 
 is(run_by_cron('nightly-publish'), 'succeeded', 'pg_cron publishes') or diag(last_run('return_message'));
 is(job($node, 'nightly', 'state'), 'published', 'it is published');
