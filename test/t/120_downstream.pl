@@ -223,6 +223,32 @@ wait_settled('crash', 1);
 is(told(), 'daily monthly', 'refreshes run once each, through a crash in the first');
 is(active(), 'nightly', 'and pg_cron jobs are back');
 
+# -- a rollback does not wait for a refresh that reads the table: it has it interrupted, and done again
+
+value($node, q{
+  CREATE OR REPLACE FUNCTION tell(what text) RETURNS void LANGUAGE plpgsql AS $$
+  BEGIN
+    INSERT INTO public.told (what) SELECT $1 FROM public.sales WHERE id = 1;
+    PERFORM pg_advisory_xact_lock_shared('public.told'::regclass::integer);
+  END $$});
+plan_job('sales', $declared);
+act('run', 'sales');
+wait_state($node, 'sales', 'ready');
+close_gate($node, 'told');
+act('publish', 'sales');
+at_gate($node);
+is(active(), 'none', 'while refreshes run, pg_cron jobs rest');
+act('rollback', 'sales');
+at_gate($node);
+is(value($node, 'SELECT count(*) FROM told'), '0', 'rolled back although a refresh was reading the table');
+open_gate($node, 'told');
+wait_settled('sales', 3);
+is(told(), 'daily monthly', 'and the refreshes are those of the rollback');
+is(value($node, q{SELECT string_agg(attempts::text, ' ') FROM backfill.steps WHERE kind = 'downstream'
+    AND id = (SELECT max(id) FROM backfill.jobs WHERE name = 'sales')}), '1 1', 'no attempt was spent');
+is(active(), 'nightly', 'pg_cron jobs are on again');
+act('cancel', 'sales');
+
 # -- an error that passes is tried again; one that does not holds back only what depends on it
 
 value($node, q{
@@ -241,7 +267,7 @@ plan_job('sales', q~[{name: monthly, refresh: "SELECT tell('monthly')", depends_
 act('run', 'sales');
 wait_state($node, 'sales', 'ready');
 act('publish', 'sales');
-wait_settled('sales', 3);
+wait_settled('sales', 4);
 is(told(), 'daily monthly', 'tried again until it passes; independent ones go on');
 is( value($node, q{SELECT string_agg(downstream || ' ' || status || ' ' || coalesce(error, ''), '; ' ORDER BY position)
     FROM backfill.downstream d WHERE name = 'sales' AND kind = 'declared' AND id = (SELECT max(id) FROM backfill.jobs WHERE name = 'sales')}),
