@@ -130,7 +130,9 @@ std::string figures(const Story &story) {
   std::int64_t const failed = std::count_if(story.checks.begin(), story.checks.end(), [](const Story::Check &check) {
     return check.waiver.empty() && !check.pre && (check.outcome == "fail" || check.outcome == "error");
   });
-  if (!story.checks.empty())
+  bool const audited =
+      std::any_of(story.checks.begin(), story.checks.end(), [](const Story::Check &check) { return !check.pre; });
+  if (audited)
     out += figure("Checks", failed > 0 ? format_count(failed) + " failed" : "passed",
                   plural(static_cast<std::int64_t>(story.checks.size()), "result"));
   return out + "</dl>\n";
@@ -201,7 +203,7 @@ std::string chunk_word(const Story &story, const Story::Chunk &chunk) {
 std::string chunk_table(const Story &story) {
   Table table(
       "Chunks",
-      {{"Chunk", "n"}, {"Range", "any"}, {"Status", "word"}, {"Rows", "n"}, {"Estimated", "n"}, {"Duration", "n"}});
+      {{"Chunk", "no"}, {"Range", "any"}, {"Status", "word"}, {"Rows", "n"}, {"Estimated", "n"}, {"Duration", "n"}});
   for (const Story::Chunk &chunk : story.chunks)
     table.add({std::to_string(chunk.number), escape_html(chunk.range), chunk_word(story, chunk),
                chunk.begun ? format_count(chunk.rows) : cell(""), format_count(chunk.estimated),
@@ -226,7 +228,8 @@ int urgency(const Story::Check &check) {
   if (check.outcome == "error") return 0;
   if (check.outcome == "fail") return check.waiver.empty() ? 1 : 2;
   if (check.outcome == "warn") return 3;
-  return check.outcome == "pass" ? 4 : 5;
+  if (check.outcome == "skipped") return 5;
+  return check.pre ? 6 : 4;
 }
 
 std::string outcome_html(const Story::Check &check) {
@@ -255,8 +258,8 @@ std::string checks(const Story &story) {
               {{"Check", "any"}, {"Outcome", "outcome"}, {"Expected", "any"}, {"Actual", "any"}, {"Detail", "any"}});
   for (const Story::Check &check : sorted) {
     std::string name = name_html(check.name);
-    if (check.pre) name += " <span class=\"soft\">before the start</span>";
-    if (check.chunk) name += " <span class=\"soft\">chunk " + std::to_string(*check.chunk) + "</span>";
+    if (check.pre) name += "<small>before the start</small>";
+    if (check.chunk) name += "<small>chunk " + std::to_string(*check.chunk) + "</small>";
     table.add({name, "<span title=\"" + escape_html(check.checked_at) + "\">" + outcome_html(check) + "</span>",
                cell(check.expected), cell(check.actual), check_detail(check)});
   }

@@ -71,7 +71,8 @@ thead th { color: var(--soft); font-size: 0.8rem; white-space: nowrap; border-bo
 tbody th { font-weight: 550; }
 .n { text-align: right; white-space: nowrap; }
 .when, .word { white-space: nowrap; }
-.wide { min-width: 9rem; } .any { overflow-wrap: break-word; min-width: 7rem; } th .soft { font-weight: 400; }
+.wide { min-width: 9rem; } .any { overflow-wrap: break-word; min-width: 7rem; } th small { display: block; font-size: 0.8rem; font-weight: 400; color: var(--soft); } .no { width: 4rem; }
+details caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .outcome { white-space: nowrap; font-weight: 600; }
 .meter { display: block; width: 100%; height: 5px; margin-top: 2px; } .share-text { font-size: 0.8rem; color: var(--soft); }
 .meter .track { fill: var(--hair); } .meter .fill, .bar-busy { fill: var(--accent); }
