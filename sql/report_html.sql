@@ -54,9 +54,12 @@ SELECT texts(page, '//table[caption[starts-with(., "Objects")]]/tbody/tr') FROM 
 SELECT sections(page) FROM ready;
 SELECT texts(page, '//ol[contains(@class, "strip")]/@aria-label') FROM ready;
 SELECT regexp_replace(texts(page, '//ol[contains(@class, "strip")]/li/@title'), '[\d.]+m?s(\n|$)', 'SPAN') AS cells FROM ready;
-SELECT texts(page, '//table[caption[starts-with(., "Evidence")]]/tbody/tr') FROM ready;
+SELECT texts(page, '//table[caption[starts-with(., "Evidence") or starts-with(., "Checks")]]/tbody/tr') FROM ready;
 SELECT texts(page, '//svg[@class="share"]/@aria-label') FROM ready;
 SELECT texts(page, '//table[caption[starts-with(., "Columns")]]//tr') FROM ready;
+SELECT texts(page, '//figure[h3]/h3 | //figure[h3]//svg/@aria-label') FROM ready;
+SELECT count(*) AS days, min(title::text) AS first FROM ready, unnest(xpath('//figure[h3][1]//rect/title/text()', page)) AS title;
+SELECT count(*) AS lines FROM ready, unnest(xpath('//figure[h3]//path[@class="live" or @class="fresh"]/@d', page)) AS line;
 SELECT texts(page, '//pre[@class="command"]') FROM ready;
 
 -- Accessible: a language, a title, one main and one h1; every table has a caption and its heads a scope; every picture is labelled,

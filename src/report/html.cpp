@@ -228,8 +228,7 @@ int urgency(const Story::Check &check) {
   if (check.outcome == "error") return 0;
   if (check.outcome == "fail") return check.waiver.empty() ? 1 : 2;
   if (check.outcome == "warn") return 3;
-  if (check.outcome == "skipped") return 5;
-  return check.pre ? 6 : 4;
+  return check.outcome == "skipped" ? 5 : 4;
 }
 
 std::string outcome_html(const Story::Check &check) {
@@ -247,23 +246,33 @@ std::string check_detail(const Story::Check &check) {
   return out.empty() ? cell("") : out;
 }
 
-std::string checks(const Story &story) {
-  std::string const waiting =
-      story.checks_waiting > 0 && !story.over ? note(plural(story.checks_waiting, "check") + " to be run.") : "";
-  if (story.checks.empty()) return waiting.empty() ? note("None has been run.") : waiting;
-  std::vector<Story::Check> sorted = story.checks;
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const Story::Check &a, const Story::Check &b) { return urgency(a) < urgency(b); });
-  Table table("Evidence of the newest audit, and of the checks before the start",
+std::string check_table(const std::vector<Story::Check> &checks, const std::string &caption) {
+  Table table(caption,
               {{"Check", "any"}, {"Outcome", "outcome"}, {"Expected", "any"}, {"Actual", "any"}, {"Detail", "any"}});
-  for (const Story::Check &check : sorted) {
+  for (const Story::Check &check : checks) {
     std::string name = name_html(check.name);
-    if (check.pre) name += "<small>before the start</small>";
-    if (check.chunk) name += "<small>chunk " + std::to_string(*check.chunk) + "</small>";
+    if (check.pre) name += " <small>before the start</small>";
+    if (check.chunk) name += " <small>chunk " + std::to_string(*check.chunk) + "</small>";
     table.add({name, "<span title=\"" + escape_html(check.checked_at) + "\">" + outcome_html(check) + "</span>",
                cell(check.expected), cell(check.actual), check_detail(check)});
   }
-  return waiting + table.text();
+  return table.text();
+}
+
+// What passed before the start is of little interest later.
+std::string checks(const Story &story) {
+  std::string out =
+      story.checks_waiting > 0 && !story.over ? note(plural(story.checks_waiting, "check") + " to be run.") : "";
+  std::vector<Story::Check> told, before;
+  for (const Story::Check &check : story.checks)
+    (check.pre && check.outcome == "pass" ? before : told).push_back(check);
+  std::stable_sort(told.begin(), told.end(),
+                   [](const Story::Check &a, const Story::Check &b) { return urgency(a) < urgency(b); });
+  if (!told.empty()) out += check_table(told, "Evidence of the newest audit");
+  if (!before.empty())
+    out += "<details><summary>" + plural(static_cast<std::int64_t>(before.size()), "check") +
+           " passed before the start</summary>\n" + check_table(before, "Checks before the start") + "</details>\n";
+  return out.empty() ? note("None has been run.") : out;
 }
 
 // -- changes

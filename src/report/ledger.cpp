@@ -170,6 +170,36 @@ void read_checks(const Job &job, Story &story) {
       {job.id});
 }
 
+// What differs first; null counts that are zero all along say nothing.
+void read_metrics(const Job &job, Story &story) {
+  pg::Result const found = pg::execute(
+      "SELECT m.bucket, m.column_name, m.metric, v.live, v.fresh,"
+      " bool_or(v.live IS DISTINCT FROM v.fresh) OVER same AS differs"
+      " FROM backfill.metric m CROSS JOIN LATERAL (SELECT"
+      "   CASE WHEN abs(m.live) < 1e140 THEN round(m.live, 20)::float8 END AS live,"
+      "   CASE WHEN abs(m.shadow) < 1e140 THEN round(m.shadow, 20)::float8 END AS fresh) v"
+      " WHERE m.job_id = $1 AND m.audit = (SELECT max(audit) FROM backfill.metric WHERE job_id = $1) AND m.place <= $2"
+      " WINDOW same AS (PARTITION BY m.column_name, m.metric)"
+      " ORDER BY (m.column_name <> ''), differs DESC, m.column_name, m.metric = 'nulls', m.metric, m.place",
+      {job.id, static_cast<long long>(shown::buckets)});
+  for (const pg::Row &row : found) {
+    std::string const column = row.text("column_name");
+    std::string const name = column.empty() ? row.text("metric") : row.text("metric") + " of " + column;
+    if (story.metrics.empty() || story.metrics.back().name != name) story.metrics.push_back({name, {}});
+    Story::Point point{row.text("bucket"), {}, {}};
+    if (!row.null("live")) point.live = row.number("live");
+    if (!row.null("fresh")) point.fresh = row.number("fresh");
+    story.metrics.back().points.push_back(std::move(point));
+  }
+  std::erase_if(story.metrics, [](const Story::Metric &metric) {
+    return metric.name.starts_with("nulls of ") &&
+           std::all_of(metric.points.begin(), metric.points.end(), [](const Story::Point &point) {
+             return point.live.value_or(0) == 0 && point.fresh.value_or(0) == 0;
+           });
+  });
+  if (story.metrics.size() > shown::metrics) story.metrics.resize(shown::metrics);
+}
+
 void read_dependents(const Job &job, Story &story) {
   pg::Result const found =
       pg::execute("SELECT object, kind, fate, detail FROM backfill.dependent WHERE job_id = $1 ORDER BY id", {job.id});

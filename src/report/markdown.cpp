@@ -188,27 +188,41 @@ std::string changes(const Story &story) {
 
 std::string number_text(const std::optional<double> &value) { return value ? figure_text(*value) : "-"; }
 
+bool differs(const Story::Point &point) { return point.live != point.fresh; }
+
+// The buckets that differ.
 std::string metric_text(const Story::Metric &metric) {
   Table table({"Bucket", "Live", "New", "Change"});
-  std::size_t const count = std::min(metric.points.size(), metric_points);
-  for (std::size_t i = 0; i < count; i++) {
-    Story::Point const &point = metric.points[i];
+  std::size_t told = 0, different = 0;
+  for (const Story::Point &point : metric.points) {
+    if (!differs(point) || ++different > metric_points) continue;
+    told++;
     bool const both = point.live && point.fresh && *point.live != 0;
     table.add({escaped(point.bucket), number_text(point.live), number_text(point.fresh),
                both ? format_percent(100 * (*point.fresh - *point.live) / std::fabs(*point.live)) : "-"});
   }
-  std::string const rest = metric.points.size() > count
-                               ? "\n" + plural(static_cast<std::int64_t>(metric.points.size() - count), "more bucket") +
-                                     " in `backfill.metrics`.\n"
-                               : "";
+  auto const buckets = [](std::size_t count) { return plural(static_cast<std::int64_t>(count), "bucket"); };
+  std::string rest;
+  if (different > told) rest += "\n" + buckets(different - told) + " more in `backfill.metrics`.\n";
+  if (metric.points.size() > different)
+    rest += "\n" + buckets(metric.points.size() - different) + " without a difference.\n";
   return "### " + escaped(metric.name) + "\n\n" + table.text() + rest + "\n";
 }
 
+// Before the first audit there is nothing to compare with.
 std::string metrics(const Story &story) {
-  if (story.metrics.empty()) return "";
-  std::string out = "## Metrics\n\n";
-  for (const Story::Metric &metric : story.metrics) out += metric_text(metric);
-  return out;
+  bool const compared = std::any_of(story.metrics.begin(), story.metrics.end(), [](const Story::Metric &metric) {
+    return std::any_of(metric.points.begin(), metric.points.end(),
+                       [](const Story::Point &point) { return point.fresh.has_value(); });
+  });
+  if (!compared) return "";
+  std::string out = "## Metrics\n\n", same;
+  for (const Story::Metric &metric : story.metrics)
+    if (std::none_of(metric.points.begin(), metric.points.end(), differs))
+      same += (same.empty() ? "" : ", ") + escaped(metric.name);
+    else
+      out += metric_text(metric);
+  return same.empty() ? out : out + "**No difference in:** " + same + "\n\n";
 }
 
 // -- the rest

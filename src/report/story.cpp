@@ -143,6 +143,7 @@ Story gather_story(const Job &job) {
     read_phases(job, story);
     read_failures(job, own_failure(row), story);
     read_checks(job, story);
+    read_metrics(job, story);
     read_difference(job, story);
     read_dependents(job, story);
     read_events(job, story);

@@ -19,7 +19,8 @@ enum class Tone { plain, busy, good, warn, bad };
 
 // How many chunks, cells and events a report shows at most.
 namespace shown {
-inline constexpr std::int64_t chunks = 60, chunks_first = 20, cells = 400, bars = 400, events = 60;
+inline constexpr std::int64_t chunks = 60, chunks_first = 20, cells = 400, bars = 400, events = 60, buckets = 1000,
+                              metrics = 24;
 }
 
 struct Story {
