@@ -113,7 +113,9 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
 @media print {
   :root { color-scheme: light; --ground: #fff; --raised: #f6f7f8; --ink: #000; --soft: #4a525b; --line: #c9ced4; --hair: #e3e6e9;
     --accent: #1d5fad; --accent-soft: #c8dcf3; --good: #1a7f4b; --good-fill: #1a7f4b; --good-soft: #a6d5bb; --warn: #8a5800; --bad: #b3261e; }
-  body { font-size: 9.5pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  html { font-size: 78%; } .wide, .any { min-width: 4rem; } th, td { padding-right: 0.7rem; }
+  details::details-content { content-visibility: visible; block-size: auto; }
+  body { font-size: 1rem; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .page { max-width: none; padding: 0; } section { margin-top: 1.5rem; }
   .box { overflow: visible; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   tr, figure, .failure, .strip li { break-inside: avoid; } h2, h3, caption { break-after: avoid; } thead { display: table-header-group; }
