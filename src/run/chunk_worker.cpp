@@ -7,6 +7,7 @@
 #include "run/chunk.hpp"
 #include "run/steps.hpp"
 #include "run/throttle.hpp"
+#include "run/upkeep.hpp"
 
 namespace backfill {
 
@@ -42,6 +43,14 @@ void work(int id) {
   }
 }
 
+void work_while_installed(int id) {
+  try {
+    work(id);
+  } catch (const Error &) {
+    if (!extension_is_gone()) throw;
+  }
+}
+
 }  // namespace
 
 std::optional<pg::Worker> launch_chunk_worker(const Job &job, int slot) {
@@ -56,5 +65,5 @@ std::optional<pg::Worker> launch_chunk_worker(const Job &job, int slot) {
 }  // namespace backfill
 
 BACKFILL_WORKER(backfill_chunk_worker_main) {
-  if (backfill::join_board(order.board)) backfill::work(order.job);
+  if (backfill::join_board(order.board)) backfill::work_while_installed(order.job);
 }

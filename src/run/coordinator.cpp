@@ -303,11 +303,6 @@ int Coordinator::living() {
   return static_cast<int>(workers_.size());
 }
 
-// DROP EXTENSION took the ledger away: there is nothing left to be done, or told.
-bool extension_is_gone() {
-  return pg::transaction([] { return pg::extension_owner() == 0; });
-}
-
 // False: the coordinator is not to come again.
 bool begin(Coordinator &coordinator, int id) {
   try {

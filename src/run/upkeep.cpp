@@ -62,6 +62,10 @@ void restart_if_abandoned(int job, const std::string &by, Upkeep &done) {
   }
 }
 
+bool extension_is_gone() {
+  return pg::transaction([] { return pg::extension_owner() == 0; });
+}
+
 int begin_start(int job) {
   return pg::as_extension([&] {
     return static_cast<int>(

@@ -22,6 +22,9 @@ std::vector<int> jobs_at_work();
 // (neither is waited for).  `by` ends the sentence of the event.  Takes the job's row.
 void restart_if_abandoned(int job, const std::string &by, Upkeep &done);
 
+// DROP EXTENSION took the ledger away: a worker has nothing left to do, or to tell.  Outside of a transaction.
+bool extension_is_gone();
+
 // A coordinator that begins, and one that has worked for a while or leaves in order.  begin_start returns how many in a row
 // have begun and not got as far, this one included.
 int begin_start(int job);
