@@ -34,7 +34,7 @@ PG_CPPFLAGS += -DBACKFILL_TESTING
 # An extension of functions that run a job step by step, for isolation specs.
 DATA += $(wildcard test/modules/*.control test/modules/*.sql)
 endif
-SHLIB_LINK = -lyaml $(libpq)
+SHLIB_LINK = -lyaml -lcurl $(libpq)
 
 EXTRA_CLEAN = .built-with .built-of $(wildcard src/*/*.o src/*/*.d src/*.o src/*.d) output_iso
 

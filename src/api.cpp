@@ -13,6 +13,7 @@
 #include "report/report.hpp"
 #include "report/runbook.hpp"
 #include "run/control.hpp"
+#include "run/notifier.hpp"
 #include "run/sample.hpp"
 
 using namespace backfill;
@@ -56,6 +57,8 @@ BACKFILL_FUNCTION(backfill_rollback) {
 }
 
 BACKFILL_FUNCTION(backfill_finish) { return call.text(finish_job(job_for_caller(call.text_argument(0)))); }
+
+BACKFILL_FUNCTION(backfill_redeliver) { return call.text(redeliver(call.text_argument(0))); }
 
 BACKFILL_FUNCTION(backfill_waive) {
   std::string const check = call.text_argument(1);

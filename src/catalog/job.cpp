@@ -2,6 +2,7 @@
 // see its target; who may not is told the same as where there is none.
 #include "catalog/job.hpp"
 
+#include "catalog/delivery.hpp"
 #include "catalog/suspension.hpp"
 #include "core/error.hpp"
 #include "pg/lock.hpp"
@@ -184,6 +185,7 @@ void record_event(int job, const std::string &event, const std::string &detail) 
                 {job, event, by, detail});
     pg::execute("SELECT pg_notify('backfill', $1 || ',' || $2)", {std::to_string(job), event});
   });
+  tell_event(job, event, detail);
 }
 
 bool coordinator_lives(int job) {

@@ -72,7 +72,7 @@ void set_held(int job, const std::optional<std::string> &why);
 void update_spec(int job, const Spec &spec);
 void set_waiting(int job, const std::optional<std::string> &why);
 
-// backfill.event, and NOTIFY backfill with "job id,event".
+// backfill.event, NOTIFY backfill with "job id,event", and a message where the job has a webhook.
 void record_event(int job, const std::string &event, const std::string &detail = {});
 
 // Runs fn as the target's owner with the search_path and time zone of plan time: for everything that evaluates the

@@ -19,6 +19,7 @@
 #include "core/spec_keys.hpp"
 #include "core/threshold.hpp"
 #include "core/units.hpp"
+#include "core/webhook.hpp"
 
 namespace backfill {
 namespace {
@@ -139,6 +140,7 @@ class Interpreter {
   void read_chunk_by(const Node &node);
   void read_publish();
   void read_read_from();
+  void read_monitoring();
   void read_downstream();
   void read_for_the_record();
   void read_all_checks();
@@ -160,6 +162,7 @@ Spec Interpreter::interpret() {
   read_read_from();
   if (const Node *throttle = open_section(&spec_.document, "throttle", "throttle"))
     spec_.throttle = read_throttle(*throttle);
+  read_monitoring();
   read_downstream();
   read_for_the_record();
   read_all_checks();
@@ -371,6 +374,17 @@ void Interpreter::read_read_from() {
   if (max_lag > 0) read_from.max_lag = max_lag;
 }
 
+void Interpreter::read_monitoring() {
+  const Node *section = open_section(&spec_.document, "monitoring", "monitoring");
+  std::string frequency = "per_chunk";
+  read_word(section, "update_frequency", {"per_chunk", "per_phase"}, frequency);
+  spec_.monitoring.per_chunk = frequency == "per_chunk";
+  if (const Node *url = given(section, "progress_webhook"))
+    spec_.monitoring.webhook = parse_webhook(url->text(), url->path).url;
+  else if (given(section, "update_frequency"))
+    note("monitoring.update_frequency has no effect without monitoring.progress_webhook.");
+}
+
 void Interpreter::read_downstream() {
   const Node *list = given(&spec_.document, "downstream");
   if (!list) return;
@@ -398,12 +412,6 @@ void Interpreter::read_downstream() {
 void Interpreter::read_for_the_record() {
   const Node *top = &spec_.document;
   if (const Node *created = given(top, "created")) note("created (" + created->text() + ") is kept for the record.");
-  if (const Node *monitoring = open_section(top, "monitoring", "monitoring"))
-    for (const auto &[key, node] : monitoring->entries) {
-      if (node.is_null()) continue;
-      (void)node.text();
-      note(node.path + " has no effect in this version: nothing is posted.");
-    }
   if (const Node *execution = open_section(top, "execution", "execution"))
     if (const Node *chunks = given(execution, "chunks")) {
       if (chunks->kind != Node::Kind::sequence) throw invalid_value(*chunks, "a list");

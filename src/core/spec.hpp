@@ -89,6 +89,11 @@ struct ReadFrom {           // bulk reads on a standby
   std::optional<Milliseconds> max_lag;  // a replica further behind is left alone
 };
 
+struct Monitoring {
+  std::string webhook;    // a URL that parse_webhook takes, a secret; empty: nobody is told
+  bool per_chunk = true;  // also of every chunk, not only of phases and events
+};
+
 struct Spec {
   std::string name, description, requested_by, owner, reason, success_criteria;
   Scope scope;
@@ -99,6 +104,7 @@ struct Spec {
   std::vector<Downstream> downstream;
   Publish publish;
   ReadFrom read_from;
+  Monitoring monitoring;
   std::string retention = "14 days";  // interval
   std::vector<std::string> notes;  // keys accepted for the record but without effect here: told in the plan as warnings
   Node document;                   // the whole, without the outer `backfill:`; to_json(document) is what the

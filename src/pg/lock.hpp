@@ -15,6 +15,7 @@ namespace backfill::pg {
 enum class JobLock {
   life = 1,   // held by the coordinator for as long as it lives: that lock is liveness
   drain = 2,  // held by whoever moves log rows: the coordinator a batch, the publisher a try
+  post = 3,   // of job 0, which is none: held by the database's notifier for as long as it posts
 };
 
 enum class LockMode {

@@ -192,6 +192,8 @@ void set_statement_limit(std::int64_t milliseconds) {
 
 int my_pid() { return MyProcPid; }
 
+bool in_worker() { return MyBackendType == B_BG_WORKER; }
+
 void signal_terminate(int pid) {
   call([&] {
     if (BackendPidGetProc(pid) != nullptr) (void)kill(pid, SIGTERM);

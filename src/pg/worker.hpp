@@ -49,6 +49,7 @@ void check_for_interrupts();
 void report_activity(const std::string &text);        // pg_stat_activity.query
 void set_statement_limit(std::int64_t milliseconds);  // cancels the current work with 57014 after so long; 0: off
 int my_pid();
+bool in_worker();                             // in a background worker, not in a session
 void signal_terminate(int pid);               // SIGTERM to a backend of ours
 std::int64_t now_ms();                        // monotonic
 void sleep_interruptibly(long milliseconds);  // on the latch, for back-off in functions

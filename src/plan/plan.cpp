@@ -16,6 +16,7 @@
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "core/units.hpp"
+#include "core/webhook.hpp"
 #include "pg/role.hpp"
 #include "plan/chunks.hpp"
 #include "plan/dependents.hpp"
@@ -89,6 +90,19 @@ void require_interval(const std::string &retention) {
   }
   throw Error(sqlstate::invalid_parameter_value, "retention must not be negative",
               "It says how long the replaced version is kept.", "Write it as 14 days.");
+}
+
+// The list is asked again when a message is sent.
+void require_allowed_webhook(const Monitoring &monitoring) {
+  if (monitoring.webhook.empty()) return;
+  Webhook const webhook = parse_webhook(monitoring.webhook, "monitoring.progress_webhook");
+  std::string const hosts = pg::setting("backfill.webhook_hosts");
+  if (allows(hosts, webhook)) return;
+  std::string const added = (hosts.empty() ? "" : hosts + ", ") + webhook.place();
+  throw Error(sqlstate::insufficient_privilege, "messages may not be sent to host \"" + webhook.place() + "\"",
+              "Webhooks go only to hosts that a superuser has listed in backfill.webhook_hosts.",
+              "A superuser allows it with: LOAD 'backfill'; ALTER SYSTEM SET backfill.webhook_hosts = " +
+                  quote_literal(added) + "; SELECT pg_reload_conf();");
 }
 
 // A value made from its chunk needs chunks of ranges.
@@ -249,6 +263,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   Spec const spec = interpret_spec(document);
   require_strategy(spec);
   require_interval(spec.retention);
+  require_allowed_webhook(spec.monitoring);
 
   Target const target = find_target(spec.scope.table);
   require_free_name(spec);

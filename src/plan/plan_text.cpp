@@ -10,6 +10,7 @@
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "core/units.hpp"
+#include "core/webhook.hpp"
 
 namespace backfill {
 
@@ -237,6 +238,14 @@ void tell_checks(Page &page, const std::string &label, const std::vector<Step> &
   for (const Step &step : steps) page.line(step.title, 2);
 }
 
+void tell_webhook(Page &page, const PlanFacts &facts) {
+  const Monitoring &monitoring = facts.job.spec.monitoring;
+  if (monitoring.webhook.empty()) return;
+  page.section("Webhook");
+  page.line(parse_webhook(monitoring.webhook, "monitoring.progress_webhook").place() + ", of every event and phase" +
+            (monitoring.per_chunk ? ", and of every chunk" : ""));
+}
+
 void tell_warnings(Page &page, const PlanFacts &facts) {
   page.section(facts.warnings.size() == 1 ? "Warning" : "Warnings");
   for (const std::string &warning : facts.warnings) page.line("! " + warning, 2);
@@ -276,6 +285,7 @@ std::vector<std::string> plan_text(const PlanFacts &facts) {
   tell_downstream(page, facts);
   tell_checks(page, "Pre-checks", facts.pre_checks);
   tell_checks(page, "Checks", facts.checks);
+  tell_webhook(page, facts);
   if (!facts.warnings.empty()) tell_warnings(page, facts);
   page.blank();
   page.heading("Nothing has been written but the plan.  Run it with:");

@@ -20,6 +20,7 @@
 #include "publish/downstream.hpp"
 #include "publish/publish.hpp"
 #include "run/coordinator.hpp"
+#include "run/notifier.hpp"
 #include "run/upkeep.hpp"
 
 namespace backfill {
@@ -348,6 +349,7 @@ std::string maintain() {
     if (job && pg::is_member(caller, job->owner)) restart_if_abandoned(id, "backfill_maintain", done);
   }
   int const released = restore_abandoned_cron_jobs();
+  start_notifier_if_due();
   int const ended = end_retentions(caller);
   return std::to_string(done.restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped" +
          (done.out_of_slots > 0 ? ", " + std::to_string(done.out_of_slots) + " wait for a worker slot" : "") +

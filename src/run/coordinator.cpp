@@ -7,6 +7,7 @@
 
 #include "capture/capture.hpp"
 #include "catalog/cutover.hpp"
+#include "catalog/delivery.hpp"
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
 #include "pg/database.hpp"
@@ -18,6 +19,7 @@
 #include "publish/publish.hpp"
 #include "publish/refresh.hpp"
 #include "run/chunk_worker.hpp"
+#include "run/notifier.hpp"
 #include "run/steps.hpp"
 #include "run/throttle.hpp"
 #include "run/upkeep.hpp"
@@ -32,6 +34,7 @@ constexpr long troubled_pause = 5000;                  // after an error that ma
 constexpr long repair_pause = 60000;                   // after one of a published job that will not
 constexpr long patience_with_predecessor = 5000;       // ms
 constexpr long longest_rest = 500, start_look = 500;   // ms between looks whether it has to give way, or begin
+constexpr std::int64_t messages_pause = 1000;          // ms between looks at the outbox
 constexpr std::int64_t carried_at_least = 100000;      // log rows worth a compaction
 constexpr int troubles_allowed = 5;                    // in a row
 
@@ -83,6 +86,7 @@ class Coordinator {
   void tend_published(const Job &job);
   void tend_archive(const Job &job);
   void make_room();
+  void tend_messages(const Job &job);
   int living();  // chunk workers that run or are about to
 
   int id_;
@@ -92,6 +96,8 @@ class Coordinator {
   long pause_ = working_pause;
   bool short_of_slots_ = false;
   int parallelism_ = 0;                      // when it was last looked at
+  int told_stage_ = 0;
+  std::int64_t messages_seen_to_ = 0;
   std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it
   std::vector<pg::Worker> workers_;
 };
@@ -137,6 +143,7 @@ bool Coordinator::round() {
   std::optional<Job> const job = pg::transaction([&] { return load_job(id_); });
   if (!job) return false;
   pause_ = idle_pause;
+  tend_messages(*job);
   idle_ = job->state != "running" && living() == 0;
   if (good_at_ != 0 && pg::now_ms() > good_at_) {
     pg::transaction([&] { start_was_good(id_); });
@@ -193,6 +200,7 @@ bool Coordinator::run_stage(const Job &job, int stage) {
     pg::transaction([&] { fail_job(job, stage_failure(job.id, stage)); });
     return false;
   }
+  if (stage != told_stage_) pg::transaction([&] { tell_phase(job.id, told_stage_ = stage); });
   look_at_load(job.id, stage);
   if (is_held(stage))
     pause_ = held_pause;
@@ -298,6 +306,13 @@ void Coordinator::tend_archive(const Job &job) {
   carried_ = 0;
 }
 
+void Coordinator::tend_messages(const Job &job) {
+  std::int64_t const now = pg::now_ms();
+  if (job.spec.monitoring.webhook.empty() || now - messages_seen_to_ < messages_pause) return;
+  messages_seen_to_ = now;
+  pg::transaction([] { start_notifier_if_due(); });
+}
+
 int Coordinator::living() {
   std::erase_if(workers_, [](const pg::Worker &worker) { return !worker.running(); });
   return static_cast<int>(workers_.size());
@@ -347,7 +362,11 @@ void coordinate(int id) {
   Coordinator coordinator(id);
   if (!begin(coordinator, id)) return;
   work(coordinator, id);
-  if (!extension_is_gone()) pg::transaction([&] { start_was_good(id); });
+  if (extension_is_gone()) return;
+  pg::transaction([&] {
+    start_was_good(id);
+    start_notifier_if_due();
+  });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA backfill FROM PUBLIC;
 GRANT USAGE ON SCHEMA backfill TO PUBLIC;
 GRANT SELECT ON backfill.jobs, backfill.way_back, backfill.chunks, backfill.steps, backfill.checks, backfill.events, backfill.dependents, backfill.downstream TO PUBLIC;
 GRANT SELECT ON backfill.replica_reads TO PUBLIC;
+GRANT SELECT ON backfill.deliveries TO PUBLIC;
 
 -- A dump keeps the record of what was done.  Jobs that were at work come back suspended: they know the database they
 -- were planned in, and no function works on them elsewhere.
