@@ -49,7 +49,7 @@ WHERE line ~ 'Webhook|update_frequency';
 SELECT count(*) FROM backfill.deliveries WHERE name = 'orders_tier';
 SELECT backfill_redeliver('orders_tier');
 SELECT backfill_redeliver('no such thing');
-SELECT backfill_cancel('orders_tier');
+SELECT backfill_cancel('orders_tier') ~ '^cancelled' AS cancelled;
 
 -- The outbox is not for everybody.
 CREATE ROLE webhook_stranger;

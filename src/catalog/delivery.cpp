@@ -31,7 +31,7 @@ void drop_overtaken() {
   pg::execute(
       "UPDATE backfill.delivery d SET status = 'superseded', ended_at = clock_timestamp()"
       " WHERE d.status = 'pending' AND d.event = 'chunk done' AND d.attempts = 0"
-      " AND d.at < clock_timestamp() - interval '10 s'"
+      " AND d.at < clock_timestamp() - interval '1 min'"
       " AND EXISTS (SELECT FROM backfill.delivery n WHERE n.job_id = d.job_id AND n.id > d.id AND n.status = 'pending'"
       "             AND n.event = 'chunk done')");
 }
