@@ -20,13 +20,13 @@ namespace backfill {
 
 namespace {
 
-constexpr int at_once = 8;                // messages on their way
-constexpr std::int64_t rest = 100;        // ms between two messages of a job
-constexpr std::int64_t linger = 3000;     // ms without anything due
-constexpr double linger_for_retry = 300;  // s until the next retry that are waited out
-constexpr long look_again = 1000;         // ms between looks at the outbox
-constexpr std::int64_t patience = 5000;   // ms with a notifier that may be about to leave
-constexpr long attach_pause = 200;        // ms
+constexpr int at_once = 8;               // messages on their way
+constexpr std::int64_t rest = 100;       // ms between two messages of a job
+constexpr std::int64_t linger = 3000;    // ms without anything due
+constexpr double linger_for_retry = 60;  // s until the next retry that are waited out
+constexpr long look_again = 1000;        // ms between looks at the outbox
+constexpr std::int64_t patience = 5000;  // ms with a notifier that may be about to leave
+constexpr long attach_pause = 200;       // ms
 
 bool installed() {
   return pg::transaction([] { return pg::extension_owner() != 0; });
@@ -58,6 +58,7 @@ class Notifier {
   void begin(const Message &message);
   void record(const pg::Answer &answer);
   std::vector<int> busy_jobs() const;
+  std::vector<pg::Answer> answers_within(long milliseconds);
   std::optional<long> pause(bool anything);
 
   struct Due {
@@ -86,9 +87,18 @@ void Notifier::work() {
     bool const begun = begin_due();
     std::optional<long> const wait = pause(begun);
     if (!wait) return;
-    for (const pg::Answer &answer : poster_.wait(*wait)) record(answer);
+    for (const pg::Answer &answer : answers_within(*wait)) record(answer);
     if (!installed()) return;
   }
+}
+
+// Those that end first, if any does in that time.
+std::vector<pg::Answer> Notifier::answers_within(long milliseconds) {
+  std::int64_t const until = pg::now_ms() + milliseconds;
+  std::vector<pg::Answer> answers;
+  for (long left = milliseconds; answers.empty() && left > 0; left = static_cast<long>(until - pg::now_ms()))
+    answers = poster_.wait(left);
+  return answers;
 }
 
 // nullopt: time to leave.

@@ -2,7 +2,7 @@
 //
 //   attach            take the database's post lock: whoever comes second leaves, once the first must have seen what there is
 //   while it lasts    take the oldest message of each job, note the attempt, commit; post it; write down what came of it
-//   leave             when nothing was due for a few seconds and no retry is due within minutes; the lock is given back, and
+//   leave             when nothing was due for a few seconds and no retry is due within a minute; the lock is given back, and
 //                     a last look taken for what was written meanwhile
 //
 // No transaction is open while a server is waited for.  A message counts as sent once its 2xx is committed: whatever dies in

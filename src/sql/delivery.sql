@@ -51,7 +51,7 @@ COMMENT ON COLUMN backfill.delivery.ended_at IS 'When it was sent, superseded or
 CREATE VIEW backfill.message AS
 SELECT d.job_id, d.id,
        json_build_object(
-         'text', replace(replace(replace(concat(
+         'text', replace(replace(replace(left(concat(
                    j.name, ': ',
                    CASE d.event WHEN 'chunk done' THEN format('chunk %s of %s done', d.chunk, j.chunks_total)
                                 WHEN 'phase' THEN format('%s begins', d.detail)
@@ -59,7 +59,7 @@ SELECT d.job_id, d.id,
                    CASE WHEN d.chunk IS NOT NULL THEN
                      format(', %s rows, %s %%', s.rows, j.progress)
                      || CASE WHEN j.eta <> '-' THEN format(', %s left', j.eta) ELSE '' END END,
-                   CASE WHEN d.event IN ('failed', 'step failed') THEN '; see backfill.steps' END),
+                   CASE WHEN d.event IN ('failed', 'step failed') THEN '; see backfill.steps' END), 2000),
                    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'),
          'key', d.key,
          'event', d.event,

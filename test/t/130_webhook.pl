@@ -114,7 +114,7 @@ like(($endpoint->told('slack'))[0]{text}, qr/^&lt;!channel&gt; &amp; co: planned
 # -- a server that fails half the time
 
 $endpoint->mode('half');
-run_to_ready('half');
+run_to_ready('half', frequency => 'per_phase');
 delivered('half');
 is(join(' ', map { $_->{key} } grep { $_->{answered} == 200 } $endpoint->told('half')), keys_of('half', "status = 'sent'"),
   'every key is accepted once, in order');
