@@ -25,6 +25,7 @@
 #include "pg/role.hpp"
 #include "pg/settings.hpp"
 #include "pg/transaction.hpp"
+#include "run/notifier.hpp"
 #include "run/upkeep.hpp"
 
 namespace backfill {
@@ -124,6 +125,7 @@ pg::Visit tend_jobs() {
     }
   }
   briefly([] { (void)restore_abandoned_cron_jobs(); });
+  briefly([] { start_notifier_if_due(); });
   if (failed) return pg::Visit::failed;
   return jobs.empty() ? pg::Visit::idle : pg::Visit::active;
 }

@@ -10,6 +10,7 @@
 #include "catalog/job.hpp"
 #include "core/error.hpp"
 #include "core/webhook.hpp"
+#include "pg/database.hpp"
 #include "pg/http.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
@@ -28,8 +29,9 @@ constexpr long look_again = 1000;        // ms between looks at the outbox
 constexpr std::int64_t patience = 5000;  // ms with a notifier that may be about to leave
 constexpr long attach_pause = 200;       // ms
 
-bool installed() {
-  return pg::transaction([] { return pg::extension_owner() != 0; });
+// Not where DROP EXTENSION took the outbox away, or somebody wants the database to himself.
+bool may_stay() {
+  return pg::transaction([] { return pg::extension_owner() != 0 && !pg::database_is_wanted(); });
 }
 
 bool has_work() {
@@ -75,7 +77,7 @@ class Notifier {
 
 bool Notifier::attach() {
   for (std::int64_t const until = pg::now_ms() + patience;; pg::wait_latch(attach_pause)) {
-    if (!installed() || !has_work()) return false;
+    if (!may_stay() || !has_work()) return false;
     if (pg::transaction([] { return pg::try_lock_job(0, pg::JobLock::post, true); })) return true;
     if (pg::now_ms() > until) return false;
   }
@@ -88,7 +90,7 @@ void Notifier::work() {
     std::optional<long> const wait = pause(begun);
     if (!wait) return;
     for (const pg::Answer &answer : answers_within(*wait)) record(answer);
-    if (!installed()) return;
+    if (!may_stay()) return;
   }
 }
 
@@ -169,7 +171,7 @@ void notify() {
   Notifier notifier;
   while (notifier.attach()) {
     notifier.work();
-    if (!installed()) return;
+    if (!may_stay()) return;
     notifier.detach();
   }
 }
