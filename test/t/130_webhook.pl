@@ -149,7 +149,7 @@ ok($node->poll_query_until('postgres',
     q{SELECT EXISTS (SELECT FROM backfill.deliveries WHERE name = 'elsewhere' AND error = 'HTTP 429' AND next_at > now() + interval '100 s')}),
   'a server that asks for time gets it');
 $endpoint->mode('fine');
-value($node, q{SELECT backfill_redeliver('elsewhere')});
+value($node, qq{SELECT backfill_redeliver('$_')}) foreach 'elsewhere', 'slow';
 delivered('elsewhere');
 delivered('slow');
 
