@@ -95,7 +95,7 @@ class Coordinator {
   std::int64_t good_at_ = 0;
   long pause_ = working_pause;
   bool short_of_slots_ = false;
-  int parallelism_ = 0;                      // when it was last looked at
+  int parallelism_ = 0;  // when it was last looked at
   int told_stage_ = 0;
   std::int64_t messages_seen_to_ = 0;
   std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it

@@ -192,9 +192,8 @@ TEST(Spec, ReadsTheAgentsConfiguration) {
   EXPECT_EQ(spec.checks[1].check, "row_count_delta");
   EXPECT_EQ(spec.monitoring.webhook, "https://slack.../webhook");
   EXPECT_TRUE(spec.monitoring.per_chunk);
-  for (const char *part :
-       {"created (2024-01-15)", "scope.estimated_rows", "scope.estimated_duration", "execution.chunks",
-        "rollback.strategy", "rollback.backup_location", "incremental"})
+  for (const char *part : {"created (2024-01-15)", "scope.estimated_rows", "scope.estimated_duration",
+                           "execution.chunks", "rollback.strategy", "rollback.backup_location", "incremental"})
     EXPECT_TRUE(mentions(spec.notes, part)) << part;
 }
 
