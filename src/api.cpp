@@ -45,7 +45,7 @@ BACKFILL_FUNCTION(backfill_alter) {
   std::optional<std::vector<std::string>> windows;
   if (!call.null(4)) windows = call.text_array(4);
   return call.text(alter_backfill(call.text_argument(0), call.optional_integer(1), call.optional_text(2),
-                                  call.optional_text(3), windows));
+                                  call.optional_text(3), windows, call.optional_text(5)));
 }
 
 BACKFILL_FUNCTION(backfill_maintain) { return call.text(maintain()); }

@@ -11,7 +11,8 @@ namespace {
 
 constexpr char state_sql[] =
     "SELECT mark, marked_at, reads, problem, coalesce(primary_until > clock_timestamp(), false) AS on_primary,"
-    " (extract(epoch FROM clock_timestamp() - trouble_since) * 1000)::bigint AS trouble_ms"
+    " (extract(epoch FROM clock_timestamp() - trouble_since) * 1000)::bigint AS trouble_ms,"
+    " (SELECT spec -> 'read_from' FROM backfill.job WHERE id = $1)::text AS read_from"
     " FROM backfill.replica WHERE job_id = $1";
 
 }  // namespace
@@ -34,6 +35,7 @@ ReplicaState replica_state(int job) {
     state.problem = row.get("problem");
     state.trouble_ms = row.integer("trouble_ms");
     state.on_primary = row.boolean("on_primary");
+    state.read_from = row.text("read_from");
     return state;
   });
 }

@@ -18,6 +18,7 @@ struct ReplicaState {
   std::optional<std::string> problem;
   std::int64_t trouble_ms = 0;  // for how long it has had one
   bool on_primary = false;      // reads stay here for a while
+  std::string read_from;        // of the spec, as it is by now
 };
 
 // Makes the mark where there is none.  It counts when this transaction has committed.

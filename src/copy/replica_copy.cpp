@@ -18,6 +18,8 @@ namespace {
 
 constexpr long connect_ms = 10000;
 
+std::string connected_to;  // the name of the server, while there is a connection
+
 std::string label(const Job &job) { return "replica " + quote_ident(job.spec.read_from.server); }
 
 // ---- connecting ----
@@ -80,6 +82,7 @@ void connect(const Job &job, const ServerFacts &here) {
   pg::open_replica(server, connect_ms);
   require_same_system(job, here);
   pg::ask_replica(pin_settings(job));
+  connected_to = server.name;
 }
 
 // ---- looking ----
@@ -166,7 +169,7 @@ std::optional<std::string> replica_problem(const Job &job, const ReplicaState &s
   };
   try {
     const ServerFacts here = pg::transaction([] { return this_server(); });
-    if (!pg::replica_is_open()) connect(job, here);
+    if (!pg::replica_is_open() || connected_to != job.spec.read_from.server) connect(job, here);
     require_standby(here.timeline);
     return lag_problem(job, state, here);
   } catch (const pg::ReplicaError &failure) {

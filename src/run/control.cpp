@@ -13,6 +13,7 @@
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "core/units.hpp"
+#include "pg/foreign_server.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -318,9 +319,24 @@ std::string audit_again(const std::string &name) {
          quote_literal(job.name) + ")";
 }
 
+namespace {
+
+// Whoever waits for the replica looks again with the next look; others with their next batch.
+void change_read_from(const Job &job, const Node &value, Changes &changes) {
+  std::string const before = job.spec.read_from.server;
+  changes.document.put("read_from", value);
+  std::string const after = interpret_spec(changes.document).read_from.server;
+  if (!after.empty()) (void)pg::find_foreign_server(after, job.owner);
+  auto const shown = [](const std::string &server) { return server.empty() ? "this server" : server; };
+  changes.told.push_back("reads from " + shown(before) + " → " + shown(after));
+}
+
+}  // namespace
+
 std::string alter_backfill(const std::string &name, std::optional<std::int64_t> parallelism,
                            const std::optional<std::string> &retention, const std::optional<std::string> &throttle,
-                           const std::optional<std::vector<std::string>> &windows) {
+                           const std::optional<std::vector<std::string>> &windows,
+                           const std::optional<std::string> &read_from) {
   Job const job = job_for_caller(name, true);
   require(job, Action::alter);
   Changes changes{job.spec.document, {}};
@@ -332,6 +348,7 @@ std::string alter_backfill(const std::string &name, std::optional<std::int64_t> 
     fragment.put("windows", Node::of_strings(*windows));
     change_throttle(fragment, changes);
   }
+  if (read_from) change_read_from(job, parse_document(*read_from), changes);
   if (changes.told.empty()) return "backfill " + job.name + " altered: nothing that differs was given";
   update_spec(job.id, interpret_spec(changes.document));
   std::string told;

@@ -19,9 +19,11 @@ std::string cancel_backfill(const std::string &name);
 std::string retry_chunk(const std::string &name, std::int64_t chunk);
 std::string audit_again(const std::string &name);
 // What is not nullopt.  throttle: a JSON fragment laid over the section of that name, null taking a limit out.
+// read_from: JSON, as in a spec; null for this server.
 std::string alter_backfill(const std::string &name, std::optional<std::int64_t> parallelism,
                            const std::optional<std::string> &retention, const std::optional<std::string> &throttle,
-                           const std::optional<std::vector<std::string>> &windows);
+                           const std::optional<std::vector<std::string>> &windows,
+                           const std::optional<std::string> &read_from);
 
 // Starts coordinators for jobs of the caller's that should have one, ends retentions; returns how many of each.
 std::string maintain();

@@ -34,6 +34,7 @@ ReadSource::Place ReadSource::choose() {
   for (;;) {
     if (troubled_ && !hold_off()) return Place::nowhere;
     ReplicaState const state = pg::transaction([&] { return replica_state(job_.id); });
+    if (!still_wanted(state)) return Place::here;
     if (state.on_primary) {
       go_on();
       return Place::here;
@@ -61,6 +62,20 @@ void ReadSource::failed(const Error &failure) {
   troubled_ = true;
   (void)give_in("replica " + quote_ident(job_.spec.read_from.server) + ": " + failure.what() + " (" + failure.sqlstate +
                 ")");
+}
+
+// Somebody may have altered where it is read.
+bool ReadSource::still_wanted(const ReplicaState &state) {
+  if (state.read_from == read_from_) return true;
+  pg::transaction([&] { job_ = load_job(job_.id).value_or(job_); });
+  read_from_ = state.read_from;
+  wanted_ = !job_.spec.read_from.server.empty();
+  told_ = false;
+  pause_ = first_pause;
+  if (wanted_) return true;
+  go_on();
+  pg::transaction([&] { switch_to(job_, "primary", "It was altered."); });
+  return false;
 }
 
 void ReadSource::go_on() {

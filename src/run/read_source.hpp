@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "catalog/job.hpp"
+#include "catalog/replica.hpp"
 #include "catalog/step.hpp"
 #include "core/error.hpp"
 
@@ -27,11 +29,13 @@ class ReadSource {
   std::int64_t waited() const { return waited_; }  // ms, in all
 
  private:
+  bool still_wanted(const ReplicaState &state);
   void go_on();
   bool hold_off();
   bool give_in(const std::string &problem);
 
-  const Job &job_;
+  Job job_;                // with read_from as it is by now
+  std::string read_from_;  // as it was when job_ was read
   const Step &step_;
   bool wanted_, told_ = false, troubled_ = false, waiting_ = false;
   long pause_;

@@ -45,10 +45,10 @@ COMMENT ON FUNCTION backfill_audit(text) IS
   'Runs the checks of a ready backfill again, as a new audit: older verdicts and waivers are void. Returns at once; results appear in backfill.checks. Errors: 42704, 42501, 55000. Locks: the job''s row.';
 
 CREATE FUNCTION backfill_alter(name text, parallelism integer DEFAULT NULL, retention interval DEFAULT NULL,
-  throttle jsonb DEFAULT NULL, windows text[] DEFAULT NULL) RETURNS text
+  throttle jsonb DEFAULT NULL, windows text[] DEFAULT NULL, read_from jsonb DEFAULT NULL) RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'backfill_alter';
-COMMENT ON FUNCTION backfill_alter(text, integer, interval, jsonb, text[]) IS
-  'Changes a backfill while it runs, within about a second: parallelism (1 to 64 workers), retention (how long the archive is kept after publish), throttle (limits laid over those of the spec, by the names they have there; null takes one out), windows (when it may work; an empty array is any time). Null leaves a setting as it is. Errors: 42704, 42501, 22023, 55000. Locks: the job''s row.';
+COMMENT ON FUNCTION backfill_alter(text, integer, interval, jsonb, text[], jsonb) IS
+  'Changes a backfill while it runs, within about a second: parallelism (1 to 64 workers), retention (how long the archive is kept after publish), throttle (limits laid over those of the spec, by the names they have there; null takes one out), windows (when it may work; an empty array is any time), read_from (as in a spec; the JSON null is this server). Null leaves a setting as it is. Errors: 42704, 42501, 22023, 55000. Locks: the job''s row.';
 
 CREATE FUNCTION backfill_maintain() RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'backfill_maintain';

@@ -166,7 +166,7 @@ sub reads
 sub waits_for
 {
   my ($table, $pattern, $test) = @_;
-  $primary->poll_query_until('postgres', "SELECT waiting_for ~ '$pattern' FROM backfill.jobs WHERE name = '$table'")
+  $primary->poll_query_until('postgres', "SELECT waiting_for ~ '$pattern' FROM backfill.jobs WHERE name = '$table' ORDER BY id DESC LIMIT 1")
     or diag(job($primary, $table, 'waiting_for'));
   like(job($primary, $table, 'waiting_for'), qr/$pattern/, $test);
   return;
@@ -246,7 +246,7 @@ value($primary, 'SET ROLE maker; CREATE TABLE shop.secret (id bigint); REVOKE AL
 foreach my $case (
   [ 'divides', 'id / (id - 250)', '22012', 'division by zero', 'It was raised on the replica.', '' ],
   [ 'secrets', 'secrets()', '42501', 'permission denied for table secret', 'It was raised on the replica.', 'Grant it to the role' ],
-  [ 'counts', q{nextval('numbers')}, '25006', 'cannot execute nextval\(\) during recovery', 'It was raised on the replica.', 'plan the backfill without read_from' ])
+  [ 'counts', q{nextval('numbers')}, '25006', 'cannot execute nextval\(\) in a read-only transaction', 'It was raised on the replica.', 'plan the backfill without read_from' ])
 {
   my ($name, $expression, $sqlstate, $message, $detail, $hint) = @$case;
   value($primary, "SET search_path = shop, public; SELECT backfill_plan('$name', 'wrong', set => jsonb_build_object('label', \$\$$expression\$\$),
@@ -358,6 +358,13 @@ value($primary, "ALTER SERVER \"Replica 1\" OPTIONS (SET host '@{[ $other->host 
 waits_for('strange', 'did not ask for a password', 'a password that is not asked for proves nothing');
 value($primary, 'ALTER USER MAPPING FOR maker SERVER "Replica 1" OPTIONS (ADD password_required $$false$$)');
 waits_for('strange', 'not a standby of this server', 'another server is not read');
+is(value($primary, "SELECT backfill_alter('strange', read_from => 'null')"), 'backfill strange altered: reads from Replica 1 → this server',
+  'who waits can be sent elsewhere');
+is_ready_and_exact('strange');
+
+plan_read('strange', 'Replica 1');
+value($primary, "SELECT backfill_run('strange')");
+waits_for('strange', 'not a standby of this server', 'it waits');
 value($primary, "SELECT backfill_pause('strange')");
 wait_state($primary, 'strange', 'paused', 'who waits can be paused');
 value($primary, "SELECT backfill_cancel('strange')");
