@@ -1,6 +1,6 @@
 // schema_match: the new version has the shape of live: columns in order, with type, collation, null-ness, default and
-// generation; CHECK constraints; indexes.  Columns that the transform adds are expected; others are not, unless
-// allow_added.  What only the swap brings over (triggers, rules, foreign keys, grants) is its to prove.
+// generation; CHECK constraints; indexes with operator classes, collations and order; no foreign key that live has not.
+// Columns that the transform adds are expected; others are not, unless allow_added.  What only the swap brings over (triggers, rules, foreign keys, grants) is its to prove.
 #include "audit/check.hpp"
 #include "pg/role.hpp"
 
@@ -28,8 +28,21 @@ UNION ALL
                    m.amname, '(' || (SELECT string_agg(pg_get_indexdef(i.indexrelid, n, false), ', ' ORDER BY n)
                                      FROM generate_series(1, i.indnatts) AS n) || ')',
                    'WHERE ' || pg_get_expr(i.indpred, i.indrelid)),
-         CASE WHEN i.indisvalid THEN '' ELSE 'not valid' END
+         concat_ws(' ', CASE WHEN NOT i.indisvalid THEN 'not valid' END, CASE WHEN NOT i.indimmediate THEN 'deferrable' END,
+                   CASE WHEN i.indnullsnotdistinct THEN 'nulls not distinct' END,
+                   (SELECT string_agg(concat_ws(' ', nullif(k.sorting, a.attcollation)::regcollation::text,
+                                                CASE WHEN NOT o.opcdefault THEN o.opcname END,
+                                                CASE WHEN k.option & 1 = 1 THEN 'DESC' END,
+                                                CASE WHEN k.option & 2 = 2 THEN 'NULLS FIRST' END), ', ' ORDER BY k.n)
+                    FROM unnest(i.indclass::oid[], i.indcollation::oid[], i.indoption::int2[]) WITH ORDINALITY AS k (class, sorting, option, n)
+                    JOIN pg_opclass o ON o.oid = k.class
+                    JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum = k.n))
   FROM side JOIN pg_index i ON i.indrelid = relation JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+UNION ALL
+  -- Foreign keys of live come with the swap: the new version has none, and must not have others.
+  SELECT side.live, 'foreign key', pg_get_constraintdef(c.oid), ''
+  FROM side JOIN pg_constraint c ON c.conrelid = relation AND c.contype = 'f' AND c.conparentid = 0
+  WHERE NOT backfill.is_retired_key(c.oid)
 ),
 counted AS (SELECT live, kind, name, form, row_number() OVER (PARTITION BY live, kind, name ORDER BY form) AS n FROM part)
 SELECT CASE WHEN s.name IS NULL THEN l.kind || ' ' || l.name || ' is missing'
@@ -39,6 +52,7 @@ FROM (SELECT * FROM counted WHERE live) AS l
 FULL JOIN (SELECT * FROM counted WHERE NOT live) AS s ON s.kind = l.kind AND s.name = l.name AND s.n = l.n
 WHERE (l.form IS DISTINCT FROM s.form)
   AND NOT (l.name IS NULL AND s.kind = 'column' AND ($4 OR s.name = ANY ($3)))
+  AND NOT (s.name IS NULL AND l.kind = 'foreign key')
 ORDER BY 1)";
 
 std::string failing(const Check &) { return "> 0"; }
