@@ -296,10 +296,14 @@ TEST(Spec, SentencesFindTheColumnTheyMean) {
   EXPECT_EQ(name("{x: x}", "{check: verify_no_nulls_in_tier, severity: warn}"), "not_null(tier)");
 }
 
-TEST(Spec, ChecksNotYetRunAreToldWhereTheyOnlyWarn) {
-  const Spec spec = spec_with("{checks: [{check: freshness, column: c, max_age: 1 day, severity: warn}]}");
-  EXPECT_TRUE(spec.checks.empty());
-  EXPECT_TRUE(mentions(spec.notes, "freshness"));
+TEST(Spec, ADistributionOnlyWarnsUnlessToldOtherwise) {
+  const auto severity = [](const std::string &more) {
+    return spec_with("{checks: [{check: distribution, column: c" + more + "}]}").checks[0].severity;
+  };
+  EXPECT_EQ(severity(""), "warn");
+  EXPECT_EQ(severity(", warn_if: '> 0.1'"), "warn");
+  EXPECT_EQ(severity(", error_if: '> 0.1'"), "error");
+  EXPECT_EQ(severity(", severity: error"), "error");
 }
 
 TEST(Spec, AnOverlayMayBeWrapped) {
@@ -474,8 +478,8 @@ INSTANTIATE_TEST_SUITE_P(
                             "whole number"},
                     BadCase{"{checks: [{check: unique, name: a}, {check: exact, name: a}]}", "22023",
                             "check name \"a\" is given twice", "own name"},
-                    BadCase{"{checks: [{check: freshness, column: c, max_age: 1 day}]}", "0A000",
-                            "check \"freshness\" at \"checks[0]\" is not supported by this version", "failed_rows"}));
+                    BadCase{"{checks: [{check: freshness, column: c}]}", "22023",
+                            "check \"freshness\" at \"checks[0]\" lacks a parameter", ""}));
 
 INSTANTIATE_TEST_SUITE_P(
     ReadFromBad, Bad,
