@@ -6,7 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <vector>
 
 namespace backfill {
 
@@ -27,7 +27,7 @@ class LagClock {
   struct Note {
     std::int64_t position, at;
   };
-  std::deque<Note> notes_;  // ascending; only positions that differ, each with the first moment it was seen
+  std::vector<Note> notes_;  // ascending; only positions that differ, each with the first moment it was seen
 };
 
 }  // namespace backfill

@@ -32,7 +32,9 @@ TEST(LagClock, ASteadyLagIsSteady) {
   LagClock clock;
   for (int second = 0; second < 100; ++second) {
     clock.note(second * 10, second * 1000);
-    if (second > 20) EXPECT_NEAR(static_cast<double>(clock.lag((second - 10) * 10, second * 1000)), 9000, 1000);
+    if (second > 20) {
+      EXPECT_NEAR(static_cast<double>(clock.lag((second - 10) * 10, second * 1000)), 9000, 1000);
+    }
     if (second > 10) clock.forget((second - 10) * 10);
   }
 }
