@@ -21,13 +21,18 @@ class LagClock {
   // Positions up to there have been replayed by all: they need not be kept.
   void forget(std::int64_t replayed);
 
-  static constexpr std::size_t kept = 4096;  // notes at most: every other one of the older ones is let go beyond it
+  // Notes at most.  Beyond it they are taken together in pairs: a lag may then be told too long, by a 2048th of the longest
+  // one, and never too short.
+  static constexpr std::size_t kept = 4096;
 
  private:
   struct Note {
     std::int64_t position, at;
   };
-  std::vector<Note> notes_;  // ascending; only positions that differ, each with the first moment it was seen
+  void thin();
+
+  std::vector<Note> notes_;   // ascending; only positions that differ, each with the first moment it was seen
+  std::int64_t spacing_ = 0;  // ms between notes at least
 };
 
 }  // namespace backfill
