@@ -16,7 +16,7 @@ my ($out, $err);
 my $status = $node->psql('postgres', $sql, stdout => \$out, stderr => \$err, on_error_stop => 1);
 is($status, 0, 'every statement of the guide runs') or diag($err);
 is(value($node, "SELECT string_agg(name || ' ' || state, ', ' ORDER BY id) FROM backfill.jobs"),
-  'orders_tier_backfill finished, undouble_quantities finished, revenue_2023 cancelled, orders_30_days cancelled, nightly finished, gross_amounts finished',
+  'orders_tier_backfill finished, undouble_quantities finished, revenue_2023 cancelled, orders_30_days cancelled, gentle cancelled, nightly finished, gross_amounts finished',
   'its jobs end as it says');
 is(value($node, "SELECT count(*) FROM orders WHERE customer_tier IS NULL AND ordered_at >= timestamptz '2023-01-01 Europe/Berlin'
     AND ordered_at < timestamptz '2024-01-01 Europe/Berlin'"), '0', 'no order of 2023 is without a tier');
