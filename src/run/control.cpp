@@ -379,6 +379,8 @@ std::optional<std::int64_t> visible_pending_keys(int id) {
   if (!job || !job->active() || (job->capture_log == 0 && job->reverse_log == 0) || job->home != this_home())
     return std::nullopt;
   if (!may_see(caller, *job)) return std::nullopt;
+  for (Oid const log : {job->capture_log, job->reverse_log})  // the job may have ended since the row was read
+    if (log != 0 && !pg::lock_relation(log, pg::LockMode::access_share)) return std::nullopt;
   return pending_keys(*job);
 }
 
