@@ -121,19 +121,19 @@ BEGIN
 END $$;
 INSERT INTO wide SELECT i FROM generate_series(1, 40) AS i;
 UPDATE wide SET c20 = id, c240 = id;
-SELECT count(*) > 0 AS planned FROM backfill_plan('wide', 'wide',
+SELECT count(*) > 0 AS planned FROM backfill_plan('diff_wide', 'wide',
   set => '{"c20": "c20 * 2", "c240": "c240 + 5", "added": "CASE WHEN id % 2 = 0 THEN 1 / (id - 30) + 1 END", "c1": "1"}',
   chunk_column => 'id', start => '1', stop => '41', chunk_by => '20',
   options => '{"transform": {"add_columns": {"added": "integer"}}, "strategy": {"parallelism": 1}}');
-SELECT backfill_run('wide') IS NOT NULL AS started;
+SELECT backfill_run('diff_wide') IS NOT NULL AS started;
 \set VERBOSITY terse
-CALL backfill_wait('wide', '2 min');
+CALL backfill_wait('diff_wide', '2 min');
 \set VERBOSITY default
-SELECT backfill_diff('wide');
-SELECT backfill_diff('wide', 2);
-SELECT backfill_diff('wide', 1, 1);
-SELECT backfill_diff('wide', 3);
-SELECT backfill_cancel('wide') IS NOT NULL AS cancelled;
+SELECT backfill_diff('diff_wide');
+SELECT backfill_diff('diff_wide', 2);
+SELECT backfill_diff('diff_wide', 1, 1);
+SELECT backfill_diff('diff_wide', 3);
+SELECT backfill_cancel('diff_wide') IS NOT NULL AS cancelled;
 
 SET client_min_messages = error;
 DROP SCHEMA diffed CASCADE;
