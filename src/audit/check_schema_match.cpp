@@ -28,15 +28,15 @@ UNION ALL
                    m.amname, '(' || (SELECT string_agg(pg_get_indexdef(i.indexrelid, n, false), ', ' ORDER BY n)
                                      FROM generate_series(1, i.indnatts) AS n) || ')',
                    'WHERE ' || pg_get_expr(i.indpred, i.indrelid)),
-         concat_ws(' ', CASE WHEN NOT i.indisvalid THEN 'not valid' END, CASE WHEN NOT i.indimmediate THEN 'deferrable' END,
+         COALESCE(nullif(concat_ws(', ', CASE WHEN NOT i.indisvalid THEN 'not valid' END, CASE WHEN NOT i.indimmediate THEN 'deferrable' END,
                    CASE WHEN i.indnullsnotdistinct THEN 'nulls not distinct' END,
-                   (SELECT string_agg(concat_ws(' ', nullif(k.sorting, a.attcollation)::regcollation::text,
-                                                CASE WHEN NOT o.opcdefault THEN o.opcname END,
-                                                CASE WHEN k.option & 1 = 1 THEN 'DESC' END,
-                                                CASE WHEN k.option & 2 = 2 THEN 'NULLS FIRST' END), ', ' ORDER BY k.n)
-                    FROM unnest(i.indclass::oid[], i.indcollation::oid[], i.indoption::int2[]) WITH ORDINALITY AS k (class, sorting, option, n)
-                    JOIN pg_opclass o ON o.oid = k.class
-                    JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum = k.n))
+                   (SELECT string_agg('column ' || k.n || ': ' || k.form, ', ' ORDER BY k.n)
+                    FROM (SELECT part.n, nullif(concat_ws(' ', CASE WHEN part.sorting NOT IN (0, 'default'::regcollation) THEN part.sorting::regcollation::text END,
+                                                          CASE WHEN NOT o.opcdefault THEN o.opcname END,
+                                                          CASE WHEN part.option & 1 = 1 THEN 'DESC' END,
+                                                          CASE WHEN part.option & 2 = 2 THEN 'NULLS FIRST' END), '') AS form
+                          FROM unnest(i.indclass::oid[], i.indcollation::oid[], i.indoption::int2[]) WITH ORDINALITY AS part (class, sorting, option, n)
+                          JOIN pg_opclass o ON o.oid = part.class) AS k)), ''), 'plain')
   FROM side JOIN pg_index i ON i.indrelid = relation JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
 UNION ALL
   -- Foreign keys of live come with the swap: the new version has none, and must not have others.
