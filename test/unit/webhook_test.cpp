@@ -33,9 +33,9 @@ INSTANTIATE_TEST_SUITE_P(Webhook, Place,
                                          PlaceCase{"http://[::1]:8080/", "[::1]:8080"},
                                          PlaceCase{"https://[2001:DB8::1]/", "[2001:db8::1]"}));
 
-class Refused : public testing::TestWithParam<const char *> {};
+class RefusedAddress : public testing::TestWithParam<const char *> {};
 
-TEST_P(Refused, WithoutShowingIt) {
+TEST_P(RefusedAddress, WithoutShowingIt) {
   const std::string url = GetParam();
   const Error error = raised_by([&] { parse_webhook(url, "monitoring.progress_webhook"); });
   EXPECT_EQ(error.sqlstate, "22023");
@@ -44,7 +44,7 @@ TEST_P(Refused, WithoutShowingIt) {
   EXPECT_FALSE(error.hint.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Webhook, Refused,
+INSTANTIATE_TEST_SUITE_P(Webhook, RefusedAddress,
                          testing::Values("", "s3cret", "hooks.slack.com/s3cret", "https:/a/s3cret", "https://",
                                          "https:///s3cret", "ftp://a/s3cret", "file:///s3cret", "gopher://a/s3cret",
                                          "http://hooks.slack.com/s3cret", "http://10.0.0.1/s3cret",
