@@ -17,6 +17,7 @@
 #include "capture/conflict.hpp"
 #include "capture/log.hpp"
 #include "core/sql_text.hpp"
+#include "pg/fault.hpp"
 #include "pg/role.hpp"
 #include "pg/snapshot.hpp"
 
@@ -112,11 +113,13 @@ DrainResult drain_seen(const Job &job, const TableShape &shape, std::optional<st
   Taken const taken = take(job, key.size(), limit);
   if (taken.marker) return start_over(job, shape, taken.rows);
   if (taken.keys.empty()) return {.taken = taken.rows};
+  fault("drain", "taken");
 
   std::vector<pg::Param> const keys = key_params(taken.keys, key.size());
   DrainResult result{.taken = taken.rows};
   as_transform(job, [&] {
     result.keys = delete_from_shadow(job, shape, key, keys);
+    fault("drain", "deleted");
     std::int64_t const written = insert_into_shadow(job, shape, key, keys);
     if (may_drop(job)) result.dropped = std::max<std::int64_t>(0, count_live(shape, key, keys) - written);
   });

@@ -10,6 +10,7 @@
 #include "catalog/cutover.hpp"
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
+#include "pg/fault.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
@@ -67,6 +68,7 @@ void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
   forget_failures(job.id);
   pg::execute_quietly("DROP TABLE IF EXISTS " + log_name(job));
   pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(job));
+  fault(retired == job.shadow ? "cancel" : "finish", "dropped");
 }
 
 // Nobody will run these steps once the job has ended.
@@ -129,6 +131,7 @@ std::string finish_job(const Job &job) {
     return is_last_version(job) ? *pg::query_value("SELECT $1::regclass", {pg::Param::oid(job.archive)})
                                 : std::string();
   });
+  fault_at_commit("finish");
   Tries const tries = finish(job, limits_of({job}));
   std::string const ended = "finished " + job.name + " " + describe(tries) + "; ";
   if (!last.empty()) return ended + last + " was kept: the table in service is gone, and it holds the last rows of it";

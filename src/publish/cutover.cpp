@@ -9,6 +9,7 @@
 #include "catalog/evidence.hpp"
 #include "core/sql_text.hpp"
 #include "pg/acl.hpp"
+#include "pg/fault.hpp"
 #include "pg/role.hpp"
 #include "pg/worker.hpp"
 #include "publish/movers.hpp"
@@ -25,6 +26,9 @@ constexpr std::int64_t backlog_batch = 20000;
 // Draining ahead of the last lock ends with a pass that found this little, or after so many passes.
 constexpr std::int64_t little = 100;
 constexpr int passes_ahead = 10;
+
+// As fault points call it.
+[[maybe_unused]] const char *verb(const Swap &swap) { return swap.forward ? "publish" : "rollback"; }
 
 DrainResult drain_once(const Job &job, const TableShape &shape, bool forward, std::int64_t limit) {
   DrainResult const result = forward ? drain_batch(job, shape, limit) : drain_reverse(job, shape, limit);
@@ -130,6 +134,7 @@ std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::st
     take_in_dependents(swap.job);
     cutovers.push_back({swap, read_shape(swap.job), {}, {}, {}, {}, false});
   }
+  fault(verb(swaps.front()), "prepared");
   return cutovers;
 }
 
@@ -152,6 +157,7 @@ void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
   attempt.lock_in_order(locks);
   for (const Cutover &cutover : cutovers)
     if (dependents_of(cutover.swap.out) != cutover.dependents) throw Busy("a dependent appeared or went meanwhile");
+  fault(verb(cutovers.front().swap), "locked");
 }
 
 void exchange_tables(const std::vector<Cutover> &cutovers, Try &attempt) {
@@ -162,11 +168,13 @@ void exchange_tables(const std::vector<Cutover> &cutovers, Try &attempt) {
       pg::execute("ALTER TABLE " + swap.target_sql() + " RENAME TO " + quote_ident(swap.out_name));
       pg::execute("ALTER TABLE " + qualified(swap.schema, swap.in_name) + " RENAME TO " + quote_ident(swap.name));
     }
+    fault(verb(cutovers.front().swap), "renamed");
     for (const Cutover &cutover : cutovers)
       for (const std::string &statement : cutover.statements) {
         attempt.require_time("move what depends on the table");
         pg::execute(statement);
       }
+    fault(verb(cutovers.front().swap), "moved");
   });
 }
 
@@ -198,6 +206,7 @@ DrainResult drain_rest(const Cutover &cutover, Try &attempt) {
     attempt.require_time("drain what was left");
   }
   pg::as_extension([&] { fire_deferred(swap); });
+  fault(verb(swap), "drained");
   return rest;
 }
 

@@ -23,6 +23,7 @@
 #include "catalog/suspension.hpp"
 #include "copy/shadow.hpp"
 #include "core/sql_text.hpp"
+#include "pg/fault.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
@@ -70,10 +71,12 @@ void turn_capture_around(const Swap &swap) {
 void settle(const Cutover &cutover, const Try &attempt) {
   const Job &job = cutover.swap.job;
   turn_capture_around(cutover.swap);
+  fault("publish", "captured");
   pg::as_extension([&] { remember_definitions(as_published(cutover.swap), cutover.before); });
   std::string const until = retention_end(job);
   record_published(job, until, describe(attempt.so_far()) + "; the old version is kept until " + until);
   drop_twins(job, set_after_steps(job.id, cutover.after));
+  fault("publish", "recorded");
 }
 
 std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
@@ -125,6 +128,7 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
         },
         drain);
     pg::set_local("synchronous_commit", "local");
+    fault_at_commit("publish");
     return tell(jobs, tries);
   } catch (const Overtaken &overtaken) {
     return start_over(*std::find_if(jobs.begin(), jobs.end(), [&](const Job &job) { return job.id == overtaken.job; }),

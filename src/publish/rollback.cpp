@@ -12,6 +12,7 @@
 #include "copy/shadow.hpp"
 #include "copy/shape.hpp"
 #include "core/sql_text.hpp"
+#include "pg/fault.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "plan/dependents.hpp"
@@ -162,6 +163,7 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
   Alignment alignment(job);
   try {
     alignment.make(shape);
+    fault("rollback", "aligned");
   } catch (const Error &failure) {
     throw explain_refusal(job, shape, failure);
   }
@@ -190,13 +192,16 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
         exchange_tables(cutovers, attempt);
         drop_discarded(swap);
         turn_capture_back(swap);
+        fault("rollback", "captured");
         story = sum_up(carried, given_up);
         remember_shape(swap);
         record_rolled_back(job, describe(attempt.so_far()) + "; " + story);
         drop_twins(job, set_after_steps(job.id, cutovers.front().after));
+        fault("rollback", "recorded");
       },
       [&] { drain_backlog(job, false); });
   pg::set_local("synchronous_commit", "local");
+  fault_at_commit("rollback");
   return "rolled back " + job.name + " " + describe(tries) + "; " + story + "; the rejected version is " +
          display_name(job.target_schema, job.shadow_name) + tell_refreshes(job);
 }

@@ -13,6 +13,7 @@
 #include "core/batch.hpp"
 #include "core/sql_text.hpp"
 #include "core/units.hpp"
+#include "pg/fault.hpp"
 #include "pg/replica.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -186,9 +187,11 @@ Batch run_batch(const ChunkRun &run, const std::string &from, std::int64_t width
     // Past the end of the table there is nothing to read.
     std::int64_t const rows = blocks && end == from ? 0 : copy_rows(run, from, end, from_replica);
     bool const last = blocks && !run.step.hi ? run.ruler->end(run.step, end, 1) == end : end == run.step.hi;
+    fault("batch", "copied");
     checkpoint(run.step, end, rows);
     if (from_replica) add_to_param(run.step, "replica_rows", rows);
     if (last) finish_step(run.step);
+    fault("batch", "checkpointed");
     return {end, rows, last, false};
   });
 }
@@ -250,6 +253,7 @@ bool run_chunk(const Job &job, const Step &step) {
     pg::set_statement_limit(job.spec.strategy.chunk_timeout - used);
     std::optional<Batch> const done = run_batch_at(place, source, run, from, width);
     pg::set_statement_limit(0);
+    fault("batch", "committed");
     if (!done) {
       // A shorter query is less likely to be in the way of what the replica has to replay.
       if (run.splits) width = std::max<std::int64_t>(1, width / 2);

@@ -2,6 +2,7 @@
 #include "run/chunk_worker.hpp"
 
 #include "catalog/step.hpp"
+#include "pg/fault.hpp"
 #include "pg/transaction.hpp"
 #include "publish/publish.hpp"
 #include "run/chunk.hpp"
@@ -31,6 +32,7 @@ std::optional<Claim> claim(int id) {
     if (!stage || !stage::is_shared(*stage) || is_held(*stage)) return std::nullopt;
     std::optional<Step> step = claim_step(id, *stage);
     if (!step) return std::nullopt;
+    fault("claim", "made");
     return Claim{std::move(*job), std::move(*step)};
   });
 }
@@ -38,6 +40,7 @@ std::optional<Claim> claim(int id) {
 void work(int id) {
   while (!is_dismissed()) {
     std::optional<Claim> const due = claim(id);
+    fault("claim", "committed");
     if (!due || !run_step(due->job, due->step)) return;
     pg::check_for_interrupts();
   }

@@ -13,6 +13,7 @@
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "core/units.hpp"
+#include "pg/fault.hpp"
 #include "pg/foreign_server.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
@@ -271,6 +272,7 @@ std::string run_backfill(const std::string &name) {
     record_event(job.id, "resumed", "Its coordinator was gone.");
   }
   launch(job);
+  fault_at_commit("run");
   return "backfill " + job.name + (job.state == "planned" ? " started" : " resumed") + watch;
 }
 
@@ -281,6 +283,7 @@ std::string pause_backfill(const std::string &name) {
     set_state(job, "paused", "paused", "No worker was running.");
     return "backfill " + job.name + " is paused; go on with " + call_text("backfill_run", job);
   }
+  fault_at_commit("pause");
   update_job(job.id, {{"request", "pause"}});
   record_event(job.id, "pause requested");
   return "backfill " + job.name + " will pause when its open batches are done; go on with " +
@@ -291,6 +294,8 @@ std::string cancel_backfill(const std::string &name) {
   Job const seen = job_for_caller(name);
   require(seen, Action::cancel);
   take_over(seen);
+  fault("cancel", "taken_over");
+  fault_at_commit("cancel");
   Job const job = job_for_caller(name, true);  // nobody changes it any more
   require(job, Action::cancel);
   return cancel_job(job);
@@ -303,6 +308,7 @@ std::string retry_chunk(const std::string &name, std::int64_t chunk) {
   require_chunk(job, chunk);
   reopen_chunk(job, chunk);
   reopen_audit(job.id);
+  fault_at_commit("retry");
   if (job.state != "running") set_state(job, "running", "retried", "chunk " + std::to_string(chunk));
   launch_unless_alive(job);
   return "chunk " + std::to_string(chunk) + " of backfill " + job.name + " will be run again, and the checks after it";

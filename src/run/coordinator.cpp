@@ -11,6 +11,7 @@
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
 #include "pg/database.hpp"
+#include "pg/fault.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -189,7 +190,9 @@ bool Coordinator::advance(const Job &job) {
   pg::transaction([&] {
     set_state(job, "ready", "ready", "The shadow is complete and audited; captured changes are drained into it.");
     give_notice(job, "before publish");
+    fault("ready", "made");
   });
+  fault("ready", "committed");
   return true;
 }
 
@@ -228,6 +231,7 @@ void Coordinator::run_with_workers(const Job &job, int stage, const StageCounts 
       break;
     }
     workers_.push_back(*worker);
+    fault("worker", "launched");
   }
   if (short_now != short_of_slots_) {
     short_of_slots_ = short_now;
@@ -251,7 +255,11 @@ void Coordinator::run_alone(const Job &job, int stage) {
 // Asked to pause: workers stop between batches; when the last has left, the job is paused.
 bool Coordinator::settle(const Job &job) {
   if (living() > 0) return true;
-  pg::transaction([&] { set_state(job, "paused", "paused", "Everything is kept; captured changes wait in the log."); });
+  pg::transaction([&] {
+    set_state(job, "paused", "paused", "Everything is kept; captured changes wait in the log.");
+    fault("pause", "made");
+  });
+  fault("pause", "committed");
   return false;
 }
 
@@ -259,6 +267,7 @@ void Coordinator::tend_ready(const Job &job) {
   // Under the row lock: a swap changes triggers and state together, and is wholly before this look or behind it.
   bool const broken = pg::transaction([&] {
     std::optional<Job> const now = load_job(job.id, true);
+    fault("ready", "looked");
     return now && now->state == "ready" && !capture_intact(*now);
   });
   if (broken)
@@ -322,6 +331,7 @@ int Coordinator::living() {
 bool begin(Coordinator &coordinator, int id) {
   try {
     if (!coordinator.attach() || !coordinator.begin()) return false;
+    fault("coordinator", "began");
     open_board();
     return true;
   } catch (const Error &failure) {
@@ -362,6 +372,7 @@ void coordinate(int id) {
   Coordinator coordinator(id);
   if (!begin(coordinator, id)) return;
   work(coordinator, id);
+  fault("coordinator", "leaves");
   if (extension_is_gone()) return;
   pg::transaction([&] {
     start_was_good(id);

@@ -16,6 +16,7 @@
 #include "copy/shadow.hpp"
 #include "copy/transform.hpp"
 #include "core/sql_text.hpp"
+#include "pg/fault.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
 #include "pg/snapshot.hpp"
@@ -149,11 +150,15 @@ void run_simple(const Job &job, const Step &step) {
   for (const SimpleKind &kind : simple_kinds) {
     if (step.kind != kind.kind) continue;
     pg::transaction([&] {
-      if (kind.run(job, step))
+      bool const done = kind.run(job, step);
+      fault(step.kind, "made");
+      if (done)
         finish_step(step);
       else
         give_back_step(step);
+      fault(step.kind, "recorded");
     });
+    fault(step.kind, "committed");
     return;
   }
   throw Error(sqlstate::internal_error, "no such kind of step: " + step.kind);
@@ -194,7 +199,9 @@ bool check(const Job &job, const Step &step) {
         tell_verdict(job, steps[i], verdicts[i]);
         finish_step(steps[i]);
       }
+      fault("check", "made");
     });
+    fault("check", "committed");
   } catch (const Error &failure) {
     for (std::size_t i = 1; i < steps.size(); i++) write_failure(job, steps[i], failure);
     throw;
@@ -224,8 +231,10 @@ bool install_capture_patiently(const Job &job, const Step &step) {
     try {
       pg::transaction([&] {
         install_capture_in_one_try(job);
+        fault("capture", "made");
         finish_step(step);
       });
+      fault("capture", "committed");
       pg::transaction([&] { set_waiting(job.id, std::nullopt); });
       return true;
     } catch (const Error &failure) {
@@ -274,14 +283,18 @@ void renew_contents(const Job &job, const Step &step) {
     std::optional<NewContents> const contents = pg::transaction([&] {
       std::optional<NewContents> computed = compute_contents(job, step);
       if (computed) add_param(step, "twin", computed->twin);
+      fault("refresh", "computed");
       return computed;
     });
     if (contents) pg::vacuum(contents->twin);
+    fault("refresh", "vacuumed");
     bool const done = pg::transaction([&] {
       bool const in_place = !contents || put_in_place(job, step, *contents);
       if (in_place || !again) finish_step(step);
+      fault("refresh", "made");
       return in_place;
     });
+    fault("refresh", "committed");
     if (done) break;
   }
   pg::transaction([&] { analyze_contents(step); });
@@ -315,7 +328,11 @@ bool refresh(const Job &job, const Step &step) {
 bool downstream(const Job &job, const Step &step) {
   require_nothing_holds_back(step);
   try {
-    pg::transaction([&] { finish_step(step, run_refresh(job, step)); });
+    pg::transaction([&] {
+      finish_step(step, run_refresh(job, step));
+      fault("downstream", "made");
+    });
+    fault("downstream", "committed");
   } catch (const Error &failure) {
     if (failure.sqlstate != sqlstate::query_canceled) throw;
     pg::transaction([&] { put_off_step(step, "others to be done: it was interrupted for them"); });
@@ -331,7 +348,10 @@ bool dispatch(const Job &job, const Step &step) {
   if (step.kind == "drain") return drain(job, step);
   if (step.kind == "refresh") return refresh(job, step);
   if (step.kind == "downstream") return downstream(job, step);
-  if (step.kind == "analyze") pg::vacuum(job.shadow);
+  if (step.kind == "analyze") {
+    pg::vacuum(job.shadow);
+    fault("analyze", "vacuumed");
+  }
   run_simple(job, step);
   return true;
 }
@@ -360,6 +380,7 @@ void write_failure(const Job &job, const Step &step, const Error &error) {
   pg::transaction([&] {
     if (!fail_step(step, failure, job.spec.strategy.retries))
       record_event(job.id, "step failed", step.title + ": " + failure.what() + " (" + failure.sqlstate + ")");
+    fault("failure", "made");
   });
 }
 
@@ -403,7 +424,9 @@ bool replace_one_chunk(const Job &job) {
     pg::transaction([&] {
       pg::lock_job(job.id, pg::JobLock::drain);
       if (std::optional<std::int64_t> const rows = replace(job, *step)) finish_step(*step, *rows);
+      fault("replace", "made");
     });
+    fault("replace", "committed");
   } catch (const Error &failure) {
     write_failure(job, *step, failure);
   }
@@ -476,8 +499,10 @@ std::int64_t catch_up(const Job &job) {
           *now, "running", "audit outdated",
           "Rows written since the audit that have no row in the new version: " + std::to_string(result.dropped) + ".");
     }
+    fault("drain", "made");
     return result.taken;
   });
+  if (taken > 0) fault("drain", "committed");
   sweep(job.capture_log, taken);
   return taken;
 }
@@ -489,8 +514,11 @@ std::int64_t catch_up_archive(const Job &job) {
       std::optional<Job> const now = load_job(job.id);
       if (!now || now->state != "published" || !has_pending_keys(*now)) return std::int64_t{0};
       commit_lazily();
-      return drain_reverse(*now, read_shape(*now), drain_limit).taken;
+      std::int64_t const drained = drain_reverse(*now, read_shape(*now), drain_limit).taken;
+      fault("reverse_drain", "made");
+      return drained;
     });
+    if (taken > 0) fault("reverse_drain", "committed");
     sweep(job.reverse_log, taken);
     return taken;
   } catch (const Error &failure) {
@@ -503,7 +531,9 @@ std::int64_t compact_carried(const Job &job) {
   return pg::transaction([&] {
     pg::lock_job(job.id, pg::JobLock::drain);
     std::optional<Job> const now = load_job(job.id);
-    return now && now->state == "published" ? compact_carried_keys(*now) : 0;
+    std::int64_t const left = now && now->state == "published" ? compact_carried_keys(*now) : 0;
+    fault("compact", "made");
+    return left;
   });
 }
 
