@@ -18,7 +18,8 @@ std::string failing(const Check &) { return "> 0"; }
 
 std::string expected(const Check &check, const Job &job) {
   std::vector<std::string> const columns = columns_of(check, job);
-  return columns.empty() ? "every column that is set exists" : listed_columns(columns) + " exist";
+  if (columns.empty()) return "every column that is set exists";
+  return listed_columns(columns) + (columns.size() == 1 ? " exists" : " exist");
 }
 
 Measurement measure(const Check &check, const Scene &scene) {

@@ -172,7 +172,8 @@ void tell_costs(Page &page, const PlanFacts &facts) {
   page.section("WAL");
   page.line("≈ " + format_bytes(estimate.wal_bytes));
   page.section("Time");
-  page.line(format_duration(estimate.fast_seconds) + " – " + format_duration(estimate.slow_seconds) +
+  std::string const fast = format_duration(estimate.fast_seconds), slow = format_duration(estimate.slow_seconds);
+  page.line((fast == slow ? fast : fast + " – " + slow) +
             ", a guess at 0.3 – 1.5 million rows or 30 – 200 MB a second; the run measures");
   tell_throttle(page, facts);
   page.section("Locks");

@@ -132,6 +132,7 @@ void reopen_chunk(const Job &job, std::int64_t chunk) {
 // What wait_for looks at.
 struct Look {
   std::string state, phase, progress, chunks, eta, waiting_for;
+  bool refreshing;  // what a swap has left to be done is not done yet
   Error failure;
 };
 
@@ -150,6 +151,7 @@ Look look_at(const std::string &name) {
                 row.text("chunks"),
                 row.text("eta"),
                 row.text("waiting_for"),
+                open_after_stage(job).has_value(),
                 Error(row.null("sqlstate") ? sqlstate::internal_error : row.text("sqlstate"), row.text("error"),
                       row.text("error_detail"), row.text("error_hint"))};
   });
@@ -179,18 +181,24 @@ class ProgressTeller {
   std::int64_t told_at_ = 0;
 };
 
+// There is work, and nobody who does it.
+bool abandoned(const Look &look) {
+  return look.state == "stalled" || (look.refreshing && look.waiting_for.starts_with("a coordinator"));
+}
+
 // True when there is nothing more to wait for.  Raises when waiting would be in vain.
 bool settled(const std::string &name, const Look &look) {
   if (look.state == "running") return false;
   if (look.state == "failed") throw look.failure;
-  if (look.state == "stalled" || look.state == "planned")
+  if (look.state == "planned" || abandoned(look))
     throw Error(sqlstate::object_not_in_prerequisite_state,
-                "backfill \"" + name + "\" is " + look.state + ": nobody runs it", {},
+                "backfill \"" + name + "\" is " + look.state + ": nobody runs it",
+                look.refreshing ? "Not all that follows a publish or rollback is done." : "",
                 "Start it with SELECT backfill_run(" + quote_literal(name) + ");");
   if (look.state == "cancelled")
     throw Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + name + "\" was cancelled", {},
                 "Plan it again if it is still wanted.");
-  return true;
+  return !look.refreshing;
 }
 
 // Of an alter: the spec as it will be, and what of it is new.
@@ -400,8 +408,8 @@ void wait_for(const std::string &name, const std::optional<std::string> &timeout
   for (;;) {
     Look const look = look_at(name);
     // The lock is looked at later than the state is read: a coordinator that has just paused the job and left looks dead.
-    bool const sure = look.state != "stalled" || doubted;
-    doubted = look.state == "stalled";
+    bool const sure = !abandoned(look) || doubted;
+    doubted = abandoned(look);
     if (sure) teller.tell(name, look);
     if (sure && settled(name, look)) return;
     if (timeout && static_cast<double>(pg::now_ms() - started) / 1000 >= limit)

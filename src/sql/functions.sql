@@ -22,7 +22,7 @@ COMMENT ON FUNCTION backfill_run(text) IS
 CREATE PROCEDURE backfill_wait(name text, timeout interval DEFAULT NULL)
 LANGUAGE c AS 'MODULE_PATHNAME', 'backfill_wait';
 COMMENT ON PROCEDURE backfill_wait(text, interval) IS
-  'Waits until a backfill is ready, paused, published or finished, telling progress as NOTICE; commits between looks, so it holds no snapshot. Raises the job''s own error when it fails, 57014 after the timeout, 55000 when nobody runs it, 25001 inside a transaction block. Takes no locks.';
+  'Waits until a backfill is ready, paused, published (and what follows a publish or rollback is done) or finished, telling progress as NOTICE; commits between looks, so it holds no snapshot. Raises the job''s own error when it fails, 57014 after the timeout, 55000 when nobody runs it, 25001 inside a transaction block. Takes no locks.';
 
 CREATE FUNCTION backfill_pause(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_pause';

@@ -70,7 +70,8 @@ SELECT h.id, h.name, h.owner,
        format('%I.%I', h.target_schema, h.target_name) AS target,
        h.strategy,
        h.honest_state AS state,
-       CASE WHEN h.state IN ('running', 'paused', 'failed') THEN h.open_phase
+       -- Between the last step and the state that follows, the audit is what has just ended.
+       CASE WHEN h.state IN ('running', 'paused', 'failed') THEN COALESCE(h.open_phase, 'audit')
             WHEN h.state IN ('ready', 'published') THEN h.state
             ELSE '-' END AS phase,
        COALESCE(h.chunks_done, 0) AS chunks_done,
