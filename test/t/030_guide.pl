@@ -5,16 +5,11 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use Jobs;
-use PostgreSQL::Test::Utils;
+use Pages;
 use Test::More;
 
 my $node = new_node('guide');
-my $guide = slurp_file("$FindBin::RealBin/../../docs/guide.md");
-my $sql = join("\n", $guide =~ /^```sql\n(.*?)^```/msg);
-
-my ($out, $err);
-my $status = $node->psql('postgres', $sql, stdout => \$out, stderr => \$err, on_error_stop => 1);
-is($status, 0, 'every statement of the guide runs') or diag($err);
+run_page($node->connstr('postgres'), "$FindBin::RealBin/../..", 'docs/guide.md');
 is(value($node, "SELECT string_agg(name || ' ' || state, ', ' ORDER BY id) FROM backfill.jobs"),
   'orders_tier_backfill finished, undouble_quantities finished, revenue_2023 cancelled, orders_30_days cancelled, gentle cancelled, nightly finished, gross_amounts finished',
   'its jobs end as it says');
