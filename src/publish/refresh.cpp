@@ -208,13 +208,18 @@ constexpr char running_refreshes[] =
     "SELECT pg_cancel_backend(s.pid) FROM backfill.step s JOIN pg_stat_activity a ON a.pid = s.pid"
     " AND a.backend_type = 'backfill' WHERE s.job_id = $1 AND s.status = 'running'";
 
-// Nobody else claims these steps until our transaction ends, and who has one can no longer commit it.
+// Nobody else claims these steps until our transaction ends, and who has one can no longer commit it: he is told to stop, or he
+// would wait for our end with what he read still locked.
 std::vector<Step> take_steps(const Job &job) {
   return pg::as_extension([&] {
     pg::execute(
-        "UPDATE backfill.step SET status = 'pending', pid = NULL, token = nextval('backfill.step_token')"
-        " WHERE job_id = $1 AND phase = 'after' AND kind IN ('refresh', 'downstream')"
-        " AND status IN ('pending', 'running', 'failed')",
+        "WITH open AS (SELECT job_id, id, pid FROM backfill.step WHERE job_id = $1 AND phase = 'after'"
+        "   AND kind IN ('refresh', 'downstream') AND status IN ('pending', 'running', 'failed') ORDER BY id FOR "
+        "UPDATE),"
+        " taken AS (UPDATE backfill.step s SET status = 'pending', pid = NULL, token = nextval('backfill.step_token')"
+        "   FROM open WHERE s.job_id = open.job_id AND s.id = open.id RETURNING open.pid)"
+        " SELECT pg_cancel_backend(a.pid) FROM taken JOIN pg_stat_activity a ON a.pid = taken.pid"
+        "   AND a.backend_type = 'backfill'",
         {job.id});
     std::vector<Step> open;
     for (const char *kind : {"refresh", "downstream"})
@@ -322,7 +327,7 @@ std::string tell_refreshes(const Job &job) {
 }
 
 void refresh_now(const Job &job) {
-  interrupt_refreshes(job);
+  interrupt_refreshes(job);  // he has a step locked while he finishes it
   for (const Step &step : take_steps(job)) {
     try {
       pg::subtransaction([&] {

@@ -1,7 +1,7 @@
 # Capture: what the writers of a table pay for it.
 #
 # Two tables alike, one of them captured by a job that is ready.  pgbench updates rows of one and of the other in turn, by key,
-# prepared, with fsync off, so that only the processor counts.  First with the coordinator stopped: the trigger and its log
+# prepared, with nobody waiting for the disk or for the lock on writing to it, so that only the processor counts.  First with the coordinator stopped: the trigger and its log
 # alone.  Then with it: what the drain takes from the writers' processors is counted too (no budget: it may be throttled
 # by nothing but the machine, and it can be put off by pausing).
 use strict;
@@ -17,7 +17,7 @@ my $pairs = by_size(1, 5, 9);
 my $clients = 8;
 my %spec = (with => q~scope: {table: captured}, transform: {set: {tier: "'plain'"}}, strategy: {chunk_by: blocks}~);
 
-sql('ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf()');
+sql('ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off; ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf()');
 for my $table (qw(plain captured))
 {
   sql("CREATE TABLE $table (id bigint PRIMARY KEY, balance bigint NOT NULL, tier text, filler text) WITH (fillfactor = 80);
@@ -41,7 +41,7 @@ sql("SET client_min_messages = warning; \\o /dev/null\nSELECT backfill_run('capt
 await("pending_keys = 0 FROM backfill.jobs");
 $raw{drained} = compare();
 cancel_job('capture');
-sql('ALTER SYSTEM RESET fsync; ALTER SYSTEM RESET autovacuum; SELECT pg_reload_conf()');
+sql('ALTER SYSTEM RESET fsync; ALTER SYSTEM RESET synchronous_commit; ALTER SYSTEM RESET autovacuum; SELECT pg_reload_conf()');
 
 my @alone = map { ratio($_->{captured}, $_->{plain}) } @{ $raw{alone} };
 my @drained = map { ratio($_->{captured}, $_->{plain}) } @{ $raw{drained} };
