@@ -21,6 +21,7 @@
 #include "core/units.hpp"
 #include "report/facts.hpp"
 #include "report/markdown_text.hpp"
+#include "report/story.hpp"
 #include "report/validation.hpp"
 
 namespace backfill {
@@ -47,7 +48,7 @@ std::string table_of(const Facts &facts) { return facts.text("target"); }
 // ---- summary ----
 
 std::string summary(const Facts &facts) {
-  auto const told = [&](const char *column) { return escaped(one_line(facts.text(column))); };
+  auto const told = [&](const char *column) { return escaped(without_secrets(one_line(facts.text(column)))); };
   Lines lines;
   lines.add("Now", state_text(facts));
   lines.add("Waiting For", told("waiting_for"));
@@ -64,7 +65,7 @@ std::string summary(const Facts &facts) {
                         format_bytes(facts.job.bytes_estimated) + " beside the table, " +
                         plural(facts.job.parallelism, "worker"));
   return "# Runbook: " + escaped(facts.job.name) + "\n\n## 1. Summary\n\n" + lines.take() +
-         code_block("text", transform_text(facts.job)) + "\n";
+         code_block("text", without_secrets(transform_text(facts.job))) + "\n";
 }
 
 // ---- script ----
@@ -140,19 +141,23 @@ Node spec_to_plan(const Job &job) {
   return spec;
 }
 
-std::string plan_statement(const Facts &facts) {
-  std::string const spec = to_json(spec_to_plan(facts.job)), tag = dollar_tag(spec);
+std::string plan_statement(const Facts &facts, const std::string &spec) {
+  std::string const tag = dollar_tag(spec);
   return "BEGIN;\nSET LOCAL search_path = " + facts.job.search_path +
          ";\nSET LOCAL TimeZone = " + quote_literal(facts.job.time_zone) + ";\nSELECT " + function_schema() +
          ".backfill_plan(" + tag + spec + tag + ");\nCOMMIT;";
 }
 
 std::string plan_text(const Facts &facts) {
+  std::string const done = "Done as job " + std::to_string(facts.job.id) + ".", spec = to_json(spec_to_plan(facts.job));
+  if (without_secrets(spec) != spec)
+    return done +
+           " Its spec holds an address or a password that is not told here; to plan it again take the spec it came "
+           "from.\n\n";
   bool const monitored = facts.job.spec.document.find("monitoring") != nullptr;
-  return "Done as job " + std::to_string(facts.job.id) +
-         ". Should it have to be planned again (the name must be free: the job finished or cancelled)" +
+  return done + " Should it have to be planned again (the name must be free: the job finished or cancelled)" +
          (monitored ? ", without the key `monitoring`, whose address is not told here" : "") + ":\n\n" +
-         when("finished or cancelled", plan_statement(facts));
+         when("finished or cancelled", plan_statement(facts, spec));
 }
 
 std::string audit_text(const Facts &facts) {
@@ -236,7 +241,7 @@ std::string computed_columns(const Facts &facts) {
 }
 
 std::string told(const Facts &facts, const char *label, const char *column) {
-  std::string const value = one_line(facts.text(column));
+  std::string const value = without_secrets(one_line(facts.text(column)));
   return value.empty() ? "" : std::string(label) + value + "\n";
 }
 
@@ -397,7 +402,7 @@ std::string open_failures(const Facts &facts) {
   std::string out;
   for (const pg::Row &row : failed) {
     out += "- **" + escaped(row.null("chunk") ? row.text("title") : "chunk " + row.text("chunk")) +
-           "**: " + escaped(row.text("error")) + " (SQLSTATE " + escaped(row.text("sqlstate")) + ")\n";
+           "**: " + escaped(without_secrets(row.text("error"))) + " (SQLSTATE " + escaped(row.text("sqlstate")) + ")\n";
   }
   if (out.empty()) return "Nothing has failed so far.\n\n";
   return "Failed now:\n\n" + out + "\n";

@@ -420,12 +420,21 @@ std::string check_query(const Check &check, const Material &of, const Pair &pair
   return "";
 }
 
+// What a person wrote for one chunk after the other.
+bool is_of_a_chunk(const Check &check) {
+  for (const char *const key : {"where", "sql", "query"})
+    if (const Node *const text = check.find(key))
+      for (const char *const word : {"chunk", "chunk_start", "chunk_stop"})
+        if (uses_placeholder(text->text(), word)) return true;
+  return false;
+}
+
 std::string job_checks(const Material &of, const Pair &pair) {
   std::vector<std::string> queries, others;
   for (const Step &step : load_steps(of.facts.job.id, "check")) {
     Check const check = planned_check(step);
     if (check.by_default && check.word == "relationships") continue;  // a foreign key: told above
-    std::string const query = check_query(check, of, pair);
+    std::string const query = is_of_a_chunk(check) ? "" : check_query(check, of, pair);
     std::string const limits = describe(check.limits);
     if (query.empty())
       others.push_back(quote_literal(check.name));
