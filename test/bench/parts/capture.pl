@@ -1,9 +1,9 @@
 # Capture: what the writers of a table pay for it.
 #
 # Two tables alike, one of them captured by a job that is ready.  pgbench updates rows of one and of the other in turn, by key,
-# prepared, with nobody waiting for the disk or for the lock on writing to it, so that only the processor counts.  First with the coordinator stopped: the trigger and its log
-# alone.  Then with it: what the drain takes from the writers' processors is counted too (no budget: it may be throttled
-# by nothing but the machine, and it can be put off by pausing).
+# prepared, with nobody waiting for the disk or for the lock on writing to it, so that only the processor counts.  First with
+# the coordinator stopped: the trigger and its log alone.  Then with it: what the drain takes from the writers' processors is
+# counted too (no budget: it may be throttled by nothing but the machine, and it can be put off by pausing).
 use strict;
 use warnings FATAL => 'all';
 use utf8;
