@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs from Debian what building and testing backfill needs.  Silent and quick where nothing is missing.
+# BACKFILL_WITHOUT='lint browser' leaves out what only the lint suite and the look at the HTML report need.
 set -euo pipefail
 
 # The major version that an unset PG_CONFIG means: what is installed, else the distribution's.
@@ -56,10 +57,14 @@ install_browser() {
   update_lists && apt_install chromium
 }
 
+without() {
+  [[ " ${BACKFILL_WITHOUT:-} " == *" $1 "* ]]
+}
+
 main() {
   command -v dpkg-query >/dev/null || { echo "not a Debian system: install the packages of test/deps.sh by hand" >&2; exit 1; }
-  local tools=(g++ make cmake pkg-config git libpq-dev libyaml-dev libcurl4-openssl-dev libgtest-dev
-    perl libipc-run-perl clang-tools clang-tidy clang-format shellcheck)
+  local tools=(g++ make cmake pkg-config git libpq-dev libyaml-dev libcurl4-openssl-dev libgtest-dev perl libipc-run-perl)
+  without lint || tools+=(clang-tools clang-tidy clang-format shellcheck)
   local servers=() major missing
   if [ -z "${PG_CONFIG:-}" ]; then
     major=$(postgres_major)
@@ -75,7 +80,8 @@ main() {
     mapfile -t missing < <(missing_of "${servers[@]}")
     [ ${#missing[@]} -eq 0 ] || install_postgres_without_cluster "${missing[@]}"
   fi
-  have_browser || install_browser || echo "no browser could be installed: the test of the HTML report will be skipped" >&2
+  without browser || have_browser || install_browser ||
+    echo "no browser could be installed: the test of the HTML report will be skipped" >&2
 }
 
 main "$@"

@@ -39,6 +39,9 @@ constexpr struct {
     {"statement_timeout", "0"},
     {"lock_timeout", "0"},
     {"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+    {"transaction_timeout", "0"},
+#endif
     {"default_transaction_isolation", "read committed"},
     {"default_transaction_read_only", "off"},
     {"default_transaction_deferrable", "off"},
