@@ -51,6 +51,8 @@ CPP
   sample src/sql/tables.sql <<<'CREATE TABLE backfill.job (id int);'
   sample src/sql/upgrade/backfill--1--2.sql <<<'CREATE OR REPLACE VIEW backfill.jobs AS SELECT 1;'
   sample test/run.sh <<<$'#!/bin/sh\necho "$1"'
+  sample README.md <<<$'# The house\n[guide](docs/guide.md#1-first-steps)'
+  sample docs/guide.md <<<$'## 1. First `steps`\n[above](#1-first-steps), [house](../README.md), [elsewhere](https://example.com/x)'
 }
 
 # complains RULE WHAT PATTERN: in the tree as it is now, with a finding that matches.
@@ -127,6 +129,10 @@ main() {
   complains text 'a tab' 'core/word.cpp:1: a tab'
   sample src/core/word.cpp <<<'// TO''DO: f'
   complains text 'what is unfinished' 'core/word.cpp:1: unfinished'
+  sample docs/guide.md <<<$'\n[a page](no.md)'
+  complains links 'a link to a file that is not there' 'guide.md:2: the link leads nowhere: no.md'
+  sample README.md <<<'[guide](docs/guide.md#2-next-steps)'
+  complains links 'a link to a heading that is not there' 'README.md:1: no such heading'
   sample test/run.sh <<<$'#!/bin/sh\necho $1'
   complains shell 'an unquoted variable' 'test/run.sh:2:'
   return $status
