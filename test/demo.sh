@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job, to look at: a column is added and another recomputed for a month of flights, while somebody keeps
-# changing them.  Plan, run, checks, diff, publish, rollback, publish again, report.
+# changing them.  Plan, sample, run, checks, diff, publish, rollback, publish again, report.
 #
 #   bash test/demo.sh          everything in a throwaway server, removed at the end
 #   bash test/demo.sh --keep   leaves the server running and tells how to go on in psql
@@ -11,6 +11,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 copies=${DEMO_COPIES:-25}
+begun=0
 writer=
 
 main() {
@@ -23,9 +24,11 @@ main() {
   start_cluster demo
   createdb flights
   export PGDATABASE=flights PSQL_PAGER=''
+  begun=$SECONDS
 
   the_table
   the_plan
+  the_sample
   the_run
   the_evidence
   the_publish
@@ -57,6 +60,11 @@ the_plan() {
   show_text "\\set spec \`cat test/data/flights_february.yaml\`" "SELECT backfill_plan(:'spec');"
 }
 
+the_sample() {
+  say "Not sure yet?  A sample builds and audits two chunks, projects the whole, and leaves nothing behind"
+  show_text "SELECT backfill_sample('flights_february', 2);"
+}
+
 the_run() {
   say "Run: returns at once, background workers do the work"
   show_text "SELECT backfill_run('flights_february');" | narrow
@@ -70,7 +78,7 @@ the_evidence() {
   say "What was proven, on data that keeps changing"
   show "SELECT \"check\", outcome, actual FROM backfill.checks WHERE latest AND scope <> 'pre';"
   say "What publishing would change"
-  show_text "SELECT backfill_diff('flights_february');"
+  show_text "SELECT backfill_diff('flights_february', samples => 2);"
 }
 
 the_publish() {
@@ -104,13 +112,14 @@ the_report() {
 
 go_on() {
   if [ "${BACKFILL_KEEP:-}" != cluster ]; then
-    say "That was all; the server is gone.  To go on in psql: bash test/demo.sh --keep"
+    say "That was all, in $((SECONDS - begun)) s; the server is gone.  To go on in psql: bash test/demo.sh --keep"
     return
   fi
   local stop="${PG_CONFIG%/*}/pg_ctl -D $workspace/demo/data stop"
   [ "$(id -un)" != postgres ] || stop="su postgres -c '$stop'"
   clusters=()
-  say "The server is still there.  Go on with:"
+  run_sql -At -c "SELECT backfill_report('flights_february', 'html')" -o "$workspace/report.html"
+  say "The server is still there, and the report as a page to look at: $workspace/report.html.  Go on with:"
   cat <<END
   ${PG_CONFIG%/*}/psql -h $PGHOST -U postgres flights
 
@@ -209,7 +218,7 @@ typed() {
 }
 
 narrow() {
-  fold -s -w 100
+  fold -s -w 100 | sed 's/ *$//'
 }
 
 run_sql() {
@@ -232,7 +241,7 @@ show_as() {
   shift
   [ "$1" != -t ] || { options=(-t) && shift; }
   for statement in "$@"; do typed "flights=# " "$statement"; done
-  printf '%s\n' "$@" | run_sql "${options[@]}" -P format="$format" -P border=1 2>&1 | sed 's/^psql:<stdin>:[0-9]*: //; ${/^$/d}'
+  printf '%s\n' "$@" | run_sql "${options[@]}" -P format="$format" -P border=1 2>&1 | sed 's/^psql:<stdin>:[0-9]*: //; s/ *$//; ${/^$/d}'
 }
 
 # await QUESTION: until the answer is yes, for half a minute at most.
