@@ -409,7 +409,7 @@ std::vector<std::string> tell(const Job &job, const Chosen &chosen, const Findin
   page.section("Chunks");
   tell_chunks(page, chosen.chunks, findings.sample.computed);
   if (!chosen.verbatim.empty()) {
-    page.section("As they are");
+    page.section("As is");
     tell_chunks(page, chosen.verbatim, findings.sample.verbatim);
   }
   tell_measured(page, findings);
