@@ -143,6 +143,7 @@ bool Coordinator::begin() {
 bool Coordinator::round() {
   std::optional<Job> const job = pg::transaction([&] { return load_job(id_); });
   if (!job) return false;
+  fault("coordinator", "looked");
   pause_ = idle_pause;
   tend_messages(*job);
   idle_ = job->state != "running" && living() == 0;

@@ -21,7 +21,7 @@ my @actions = qw(error terminate crash stop);
 
 # Points that workers meet on the way to ready.
 my @towards_ready = qw(
-  coordinator_began worker_launched
+  coordinator_began coordinator_looked worker_launched
   shadow_made shadow_recorded shadow_committed capture_made capture_committed
   claim_made claim_committed batch_copied batch_checkpointed batch_committed
   purge_made purge_recorded purge_committed key_made key_committed index_made index_recorded index_committed

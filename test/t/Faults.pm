@@ -16,7 +16,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(new_fault_node arm disarm in_session met come_back table_with_control drop_tables plan_job poke settle
-  fails leftovers equals_control equals_transform started_over);
+  until_true fails leftovers equals_control equals_transform);
 
 our $patience = 60;    # seconds until a condition that does not come has failed the test
 

@@ -1,0 +1,116 @@
+# Races of two processes of the extension, each of which looks twice: one is held at a fault point between its looks, the other
+# commits meanwhile.  What would go wrong is told before each.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use Faults;
+use Jobs;
+use IPC::Run ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $node = new_fault_node();
+
+# A lock at which processes wait; it is a prepared transaction's.
+sub hold    { my ($lock) = @_; value($node, "BEGIN; SELECT pg_advisory_xact_lock($lock); PREPARE TRANSACTION 'held $lock'"); return }
+sub release { my ($lock) = @_; value($node, "COMMIT PREPARED 'held $lock'"); return }
+
+sub awaits
+{
+  my ($lock) = @_;
+  return $node->poll_query_until('postgres',
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $lock AND NOT granted)")
+    || die "nobody came to lock $lock";
+}
+
+sub ready_job
+{
+  my ($table) = @_;
+  table_with_control($node, $table);
+  plan_job($node, $table);
+  value($node, "SELECT backfill_run('$table')");
+  settle($node, $table, 'ready');
+  return;
+}
+
+# Another session; its output is in $$out and $$err.
+sub start_session
+{
+  my ($sql, $out, $err) = @_;
+  my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-v', 'ON_ERROR_STOP=1', '-c', $sql);
+  return IPC::Run::start(\@psql, '<', \undef, '>', $out, '2>', $err, IPC::Run::timeout($Faults::patience));
+}
+
+# The coordinator reads that the job is ready; a publish commits, which takes the capture triggers off the table that was
+# live; the coordinator looks for them, and takes the publish for broken capture.
+# Defence: it looks at both under the job's row lock, for which the publisher waits.
+{
+  ready_job('published');
+  hold(101);
+  arm($node, 'ready_looked', 'wait:101');
+  awaits(101);
+  my ($out, $err) = ('', '');
+  my $publisher = start_session(q{SELECT backfill_publish('published')}, \$out, \$err);
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+      WHERE a.query LIKE '%backfill_publish(%' AND a.pid <> pg_backend_pid() AND NOT l.granted)
+    OR (SELECT state = 'published' FROM backfill.jobs WHERE name = 'published')});
+  release(101);
+  $publisher->finish;
+  like($out, qr/^published published/, 'a publish between two looks of the coordinator: it is done');
+  $node->poll_query_until('postgres', q{SELECT pending_keys = 0 FROM backfill.jobs WHERE name = 'published'});
+  unlike(slurp_file($node->logfile), qr/capture triggers/, '- nobody takes it for broken capture');
+  is(job($node, 'published', q{concat_ws('; ', state, waiting_for, error)}), 'published', '- and the job is well');
+  value($node, q{SELECT backfill_finish('published')});
+}
+
+# A worker has claimed a chunk and not committed; a cancel that asks the ledger who is at work does not see him, and drops the
+# tables under his hands while he begins.
+# Defence: cancel ends whoever is there by the processes there are.
+{
+  $node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'backfill')});
+  table_with_control($node, 'cancelled');
+  my $before = leftovers($node);
+  plan_job($node, 'cancelled');
+  hold(102);
+  arm($node, 'claim_made', 'wait:102');
+  value($node, q{SELECT backfill_run('cancelled')});
+  awaits(102);
+  my ($status, $out, $err) = $node->psql('postgres', q{SET statement_timeout = '20s'; SELECT backfill_cancel('cancelled')});
+  like($out, qr/^cancelled cancelled/, 'a cancel while a worker has claimed and not committed: it is done');
+  is(value($node, q{SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'backfill worker%'}),
+    '0', '- the worker is gone');
+  release(102);
+  fails('- and nothing is left', leftovers($node, $before));
+}
+
+# A row is changed while its chunk is being copied.  Were the log drained then, the change would go to the shadow first, and
+# the copy would put the row there again as it was before.
+# Defence: the log waits until every chunk is copied.
+{
+  table_with_control($node, 'in_passing');
+  plan_job($node, 'in_passing');
+  hold(103);
+  arm($node, 'batch_copied', 'wait:103');
+  value($node, q{SELECT backfill_run('in_passing')});
+  awaits(103);
+  my $writes = join ' ', map { "UPDATE $_ SET v = -v; DELETE FROM $_ WHERE id % 7 = 0;" } qw(in_passing control_of_in_passing);
+  value($node, "BEGIN; $writes COMMIT");
+
+  foreach (1 .. 2)    # rounds of the coordinator since
+  {
+    my $fault = arm($node, 'coordinator_looked', 'sleep:0');
+    until_true(sub { return met($node, $fault) }) or die 'the coordinator does not come round';
+  }
+  isnt(job($node, 'in_passing', 'pending_keys'), '0', 'rows changed while their chunk is copied: the log waits');
+  release(103);
+  ok(settle($node, 'in_passing', 'ready'), '- the job becomes ready');
+  fails('- and no change is lost', equals_transform($node, 'in_passing', job($node, 'in_passing', 'shadow')));
+  value($node, q{SELECT backfill_cancel('in_passing')});
+}
+
+$node->stop;
+done_testing();
