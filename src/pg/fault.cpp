@@ -63,6 +63,7 @@ bool leave_mark(const std::string &once) {
   throw Error(sqlstate::internal_error, "nobody ended this process");
 }
 
+// Not in the lock's queue: the lock_timeout of whoever waits here is meant for others.
 void wait_for_advisory_lock(const std::string &number) {
   std::uint64_t const key = std::stoull(number);
   pg::call([&] {
@@ -70,7 +71,10 @@ void wait_for_advisory_lock(const std::string &number) {
     if (alone) StartTransactionCommand();
     LOCKTAG tag;
     SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, static_cast<uint32>(key >> 32), static_cast<uint32>(key), 1);
-    (void)LockAcquire(&tag, ShareLock, false, false);
+    while (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL) {
+      CHECK_FOR_INTERRUPTS();
+      pg_usleep(1000);
+    }
     (void)LockRelease(&tag, ShareLock, false);
     if (alone) CommitTransactionCommand();
   });

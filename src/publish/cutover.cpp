@@ -153,6 +153,7 @@ void lock_for_swaps(std::vector<Cutover> &cutovers, Try &attempt) {
     cutover.after = after_steps(cutover.swap);
   }
   for (Cutover &cutover : cutovers) cutover.little_left = drain_ahead(cutover);
+  fault(verb(cutovers.front().swap), "ahead");
 
   attempt.lock_in_order(locks);
   for (const Cutover &cutover : cutovers)

@@ -112,6 +112,7 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
   await_old_snapshots(jobs);
 
   std::vector<Swap> const swaps = publishing(jobs);
+  fault("publish", "begun");
   try {
     auto const drain = [&] {
       for (const Swap &swap : swaps) drain_backlog(swap.job, true);

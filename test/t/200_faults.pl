@@ -30,7 +30,7 @@ my @towards_ready = qw(
   audit_made audit_committed check_made check_committed metrics_made ready_made ready_committed);
 
 # Points of a session that swaps the tables.
-my @of_swap = qw(prepared locked drained renamed moved captured recorded before_commit after_commit);
+my @of_swap = qw(prepared ahead locked drained renamed moved captured recorded before_commit after_commit);
 
 my $node = new_fault_node();
 my %cases;
@@ -116,7 +116,7 @@ sub swap_with_fault
   return;
 }
 
-foreach my $point (@of_swap)
+foreach my $point ('begun', @of_swap)
 {
   foreach my $action (ways("publish_$point", $n++))
   {

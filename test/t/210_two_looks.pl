@@ -19,13 +19,8 @@ my $node = new_fault_node();
 sub hold    { my ($lock) = @_; value($node, "BEGIN; SELECT pg_advisory_xact_lock($lock); PREPARE TRANSACTION 'held $lock'"); return }
 sub release { my ($lock) = @_; value($node, "COMMIT PREPARED 'held $lock'"); return }
 
-sub awaits
-{
-  my ($lock) = @_;
-  return $node->poll_query_until('postgres',
-    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $lock AND NOT granted)")
-    || die "nobody came to lock $lock";
-}
+# Until a process stands at the fault.
+sub awaits { my ($fault) = @_; until_true(sub { return met($node, $fault) }) or die "nobody came to $fault"; return }
 
 sub ready_job
 {
@@ -41,7 +36,7 @@ sub ready_job
 sub start_session
 {
   my ($sql, $out, $err) = @_;
-  my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-v', 'ON_ERROR_STOP=1', '-c', $sql);
+  my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-v', 'ON_ERROR_STOP=1', map { ('-c', $_) } split /; /, $sql);
   return IPC::Run::start(\@psql, '<', \undef, '>', $out, '2>', $err, IPC::Run::timeout($Faults::patience));
 }
 
@@ -51,8 +46,8 @@ sub start_session
 {
   ready_job('published');
   hold(101);
-  arm($node, 'ready_looked', 'wait:101');
-  awaits(101);
+  my $fault = arm($node, 'ready_looked', 'wait:101');
+  awaits($fault);
   my ($out, $err) = ('', '');
   my $publisher = start_session(q{SELECT backfill_publish('published')}, \$out, \$err);
   $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -76,9 +71,9 @@ sub start_session
   my $before = leftovers($node);
   plan_job($node, 'cancelled');
   hold(102);
-  arm($node, 'claim_made', 'wait:102');
+  my $fault = arm($node, 'claim_made', 'wait:102');
   value($node, q{SELECT backfill_run('cancelled')});
-  awaits(102);
+  awaits($fault);
   my ($status, $out, $err) = $node->psql('postgres', q{SET statement_timeout = '20s'; SELECT backfill_cancel('cancelled')});
   like($out, qr/^cancelled cancelled/, 'a cancel while a worker has claimed and not committed: it is done');
   is(value($node, q{SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'backfill worker%'}),
@@ -94,22 +89,71 @@ sub start_session
   table_with_control($node, 'in_passing');
   plan_job($node, 'in_passing');
   hold(103);
-  arm($node, 'batch_copied', 'wait:103');
+  my $fault = arm($node, 'batch_copied', 'wait:103');
   value($node, q{SELECT backfill_run('in_passing')});
-  awaits(103);
+  awaits($fault);
   my $writes = join ' ', map { "UPDATE $_ SET v = -v; DELETE FROM $_ WHERE id % 7 = 0;" } qw(in_passing control_of_in_passing);
   value($node, "BEGIN; $writes COMMIT");
 
   foreach (1 .. 2)    # rounds of the coordinator since
   {
-    my $fault = arm($node, 'coordinator_looked', 'sleep:0');
-    until_true(sub { return met($node, $fault) }) or die 'the coordinator does not come round';
+    awaits(arm($node, 'coordinator_looked', 'sleep:0'));
   }
   isnt(job($node, 'in_passing', 'pending_keys'), '0', 'rows changed while their chunk is copied: the log waits');
   release(103);
   ok(settle($node, 'in_passing', 'ready'), '- the job becomes ready');
   fails('- and no change is lost', equals_transform($node, 'in_passing', job($node, 'in_passing', 'shadow')));
   value($node, q{SELECT backfill_cancel('in_passing')});
+}
+
+# -- a publisher, held between what it does while others work and the locks under which it swaps
+
+sub publish_held_at
+{
+  my ($table, $lock, $point) = @_;
+  ready_job($table);
+  hold($lock);
+  my %session = (out => '', err => '');
+  my $fault = "publish_$point:wait:$lock#publish_of_$table";
+  $session{handle} =
+    start_session("LOAD 'backfill'; SET backfill.fault = '$fault'; SELECT backfill_publish('$table')", \$session{out}, \$session{err});
+  awaits($fault);
+  return \%session;
+}
+
+# A row is written after the last look at the log without locks.  Defence: the log is drained once more under the lock.
+{
+  my $session = publish_held_at('written', 104, 'ahead');
+  poke($node, 'written') foreach 1 .. 3;
+  release(104);
+  $session->{handle}->finish;
+  like($session->{out}, qr/^published written/, 'writes before the last lock: published');
+  fails('- and none is lost', equals_transform($node, 'written'));
+  value($node, q{SELECT backfill_finish('written')});
+}
+
+# A view is made after the dependents were read; the swap does not know it, and it goes on to read the archive.  Defence: the
+# dependents are compared under the lock, and the try gives way to one that knows it.
+{
+  my $session = publish_held_at('viewed', 105, 'ahead');
+  value($node, 'CREATE VIEW of_viewed AS SELECT id, label FROM viewed');
+  release(105);
+  $session->{handle}->finish;
+  like($session->{out}, qr/^published viewed/, 'a view made before the last lock: published');
+  is(value($node, q{SELECT count(*) FROM of_viewed WHERE label LIKE 'new%'}), '200', '- and the view reads the new version');
+  value($node, q{SELECT backfill_finish('viewed')});
+}
+
+# Two publish the same job at once; the second has looked at the state before the first committed.  Defence: it looks again
+# under the job's lock.
+{
+  my $session = publish_held_at('twice', 106, 'begun');
+  value($node, q{SELECT backfill_publish('twice')});
+  release(106);
+  $session->{handle}->finish;
+  like($session->{err}, qr/backfill "twice" is published by now/, 'published twice at once: the second is told');
+  fails('- and nothing was swapped back', equals_transform($node, 'twice'));
+  value($node, q{SELECT backfill_finish('twice')});
 }
 
 $node->stop;
