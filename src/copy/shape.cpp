@@ -320,8 +320,10 @@ void tighten_columns(const Job &job, const Versions &versions, std::vector<std::
   for (const pg::Row row : rows) {
     const std::string column = " ALTER COLUMN " + quote_ident(row.text("attname")) + " SET NOT NULL";
     attempt("NOT NULL of column " + row.text("attname"),
-            "ALTER TABLE " + qualified(job.target_schema, job.target_name) + column, left,
-            [&] { pg::execute(alter(versions) + column); });
+            "ALTER TABLE " + qualified(job.target_schema, job.target_name) + column, left, [&] {
+              pg::as_owner(
+                  job.owner, [&] { pg::execute(alter(versions) + column); }, job.search_path);
+            });
   }
 }
 

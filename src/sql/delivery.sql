@@ -115,7 +115,7 @@ COMMENT ON COLUMN backfill.deliveries.error IS 'What came of the last attempt, w
 COMMENT ON COLUMN backfill.deliveries.key IS 'Idempotency key: the same at every attempt';
 COMMENT ON COLUMN backfill.deliveries.next_command IS 'The statement that sends again what was given up';
 
-CREATE FUNCTION backfill_redeliver(name text) RETURNS text
+CREATE FUNCTION @extschema@.backfill_redeliver(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_redeliver';
-COMMENT ON FUNCTION backfill_redeliver(text) IS
+COMMENT ON FUNCTION @extschema@.backfill_redeliver(text) IS
   'Sends the messages of a backfill''s webhook again that were given up, and those that wait for another try at once. Returns how many. Errors: 42704 unknown, 42501 not a member of the target''s owner. Locks: none but the rows of those messages.';

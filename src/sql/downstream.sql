@@ -75,8 +75,8 @@ COMMENT ON COLUMN backfill.downstream.next_command IS 'The statement to type whe
 
 SELECT pg_catalog.pg_extension_config_dump('backfill.suspension', '');
 
-CREATE FUNCTION backfill_provenance(target text, value text)
+CREATE FUNCTION @extschema@.backfill_provenance(target text, value text)
   RETURNS TABLE (name text, id integer, chunk integer, lo text, hi text, rows bigint, computed_at timestamptz, published_at timestamptz)
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'backfill_provenance';
-COMMENT ON FUNCTION backfill_provenance(text, text) IS
+COMMENT ON FUNCTION @extschema@.backfill_provenance(text, text) IS
   'Which backfill computed the rows of a table whose chunk column has this value, and in which chunk: those published and not rolled back, newest first (the first is what is in service). Arguments: the table; the value, as text. Errors: 42P01 no such table, 22007 and the like where the value is none of the chunk column''s type. Takes no locks.';

@@ -8,6 +8,10 @@
 --
 -- Nobody but the extension writes here; people read the views.
 
+-- Whoever may create objects in the schema chosen by CREATE EXTENSION is not to have a say in what an operator or function
+-- of ours means.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE SCHEMA backfill;
 
 CREATE TABLE backfill.job (
