@@ -20,7 +20,7 @@ BEGIN
   SELECT 'column', attname::text, concat_ws(' ', attnum - (SELECT count(*) FROM pg_attribute d
            WHERE d.attrelid = rel AND d.attisdropped AND d.attnum < a.attnum),
          format_type(atttypid, atttypmod), attnotnull, nullif(attidentity, ''), nullif(attgenerated, ''), attstorage,
-         nullif(attcompression, ''), attcollation::regcollation, attstattarget,
+         nullif(attcompression, ''), attcollation::regcollation, coalesce(attstattarget, -1),
          (SELECT string_agg(o, ',' ORDER BY o) FROM unnest(attoptions) o WHERE o NOT LIKE 'pg_attver%'),
          (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = rel AND adnum = attnum),
          col_description(rel, attnum))
@@ -34,19 +34,19 @@ BEGIN
   SELECT 'index', regexp_replace(x.relname, '_backfill_' || job || '$', ''),
          concat_ws(' ', regexp_replace(pg_get_indexdef(x.oid), '^CREATE (UNIQUE )?INDEX .* USING', '\1USING'), indisprimary,
                    indimmediate, indisclustered, indisreplident, indisvalid, pg_get_userbyid(x.relowner), x.reloptions,
-                   (SELECT array_agg(t.attstattarget ORDER BY t.attnum) FROM pg_attribute t WHERE t.attrelid = x.oid),
+                   (SELECT array_agg(coalesce(t.attstattarget, -1) ORDER BY t.attnum) FROM pg_attribute t WHERE t.attrelid = x.oid),
                    obj_description(x.oid, 'pg_class'))
   FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE indrelid = rel
   UNION ALL
   SELECT 'statistics', pg_get_statisticsobjdef_columns(oid),
-         concat_ws(' ', stxkind, stxstattarget, stxowner::regrole, obj_description(oid, 'pg_statistic_ext'))
+         concat_ws(' ', stxkind, coalesce(stxstattarget, -1), stxowner::regrole, obj_description(oid, 'pg_statistic_ext'))
   FROM pg_statistic_ext WHERE stxrelid = rel
   UNION ALL
   SELECT 'table', '', concat_ws(' ', relowner::regrole, amname, relreplident, reloptions, obj_description(c.oid, 'pg_class'),
          (SELECT t.reloptions FROM pg_class t WHERE t.oid = c.reltoastrelid))
   FROM pg_class c JOIN pg_am ON pg_am.oid = relam WHERE c.oid = rel
   UNION ALL
-  SELECT 'privileges', '', concat_ws(' ', relacl::text, (SELECT string_agg(attname || attacl::text, ' ' ORDER BY attnum)
+  SELECT 'privileges', '', concat_ws(' ', replace(relacl::text, 'arwdDxtm', 'arwdDxt'), (SELECT string_agg(attname || attacl::text, ' ' ORDER BY attnum)
          FROM pg_attribute WHERE attrelid = rel AND attacl IS NOT NULL))
   FROM pg_class WHERE oid = rel) AS f (kind, name, what);
 END $$;
@@ -65,6 +65,11 @@ CREATE TYPE mood AS ENUM ('sad', 'happy');
 CREATE DOMAIN short AS varchar(3) CHECK (VALUE <> 'bad');
 CREATE FUNCTION plus_one(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN one_more(x); END';
 CREATE FUNCTION one_more(x int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT x + 1';
+-- Before PostgreSQL 17 an index is built under the search_path of who asks for it.
+SELECT current_setting('server_version_num')::int >= 170000 AS pinned \gset
+\if :pinned
+ALTER FUNCTION plus_one SET search_path = copy;
+\endif
 
 CREATE TABLE "Ördërs ""2023""; with a name that is as long as names can b" (
   gone     int,

@@ -16,7 +16,7 @@ CREATE PUBLICATION columns FOR TABLE other, "T able" (region, id, "Änd more") W
 COMMENT ON PUBLICATION columns IS 'the columns';
 
 CREATE VIEW public.members AS
-  SELECT p.pubname, p.oid, p.pubinsert, p.pubdelete, t.schemaname, t.tablename, t.attnames, t.rowfilter, obj_description(p.oid, 'pg_publication') AS comment
+  SELECT p.pubname, p.oid, p.pubinsert, p.pubdelete, t.schemaname, t.tablename, array_remove(t.attnames, 'twice') AS attnames, t.rowfilter, obj_description(p.oid, 'pg_publication') AS comment
     FROM pg_publication p LEFT JOIN pg_publication_tables t USING (pubname);
 CREATE TABLE members_before AS SELECT * FROM members;
 CREATE VIEW members_changed AS

@@ -19,7 +19,7 @@ CREATE FUNCTION shape(r regclass) RETURNS SETOF text LANGUAGE sql SET search_pat
   UNION ALL
   SELECT concat_ws(' ', 'toast', t.reloptions) FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = r
   UNION ALL
-  SELECT concat_ws(' ', 'column', attname, attnotnull, attstattarget, attstorage, attcompression, (SELECT array_agg(o) FROM unnest(attoptions) AS o WHERE o LIKE 'n\_%'), pg_get_expr(adbin, adrelid),
+  SELECT concat_ws(' ', 'column', attname, attnotnull, coalesce(attstattarget, -1), attstorage, attcompression, (SELECT array_agg(o) FROM unnest(attoptions) AS o WHERE o LIKE 'n\_%'), pg_get_expr(adbin, adrelid),
                    col_description(r, attnum))
     FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = r AND attnum > 0 AND NOT attisdropped
   UNION ALL

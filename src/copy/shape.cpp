@@ -311,14 +311,21 @@ void attempt(const std::string &what, const std::string &statement, std::vector<
   }
 }
 
+// From PostgreSQL 18 on, NOT NULL is a constraint with a name.
 void tighten_columns(const Job &job, const Versions &versions, std::vector<std::string> &left) {
   const pg::Result rows = pg::execute(
-      "SELECT f.attname FROM pg_attribute f JOIN pg_attribute t ON t.attrelid = $2 AND t.attname = f.attname"
+      "SELECT f.attname, (SELECT k.conname FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype = 'n'"
+      "   AND k.conkey = ARRAY[f.attnum] AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = $2"
+      "   AND o.conname = k.conname)) AS constraint_name FROM pg_attribute f JOIN pg_attribute t ON t.attrelid = $2 AND t.attname = f.attname"
       " AND NOT t.attisdropped WHERE f.attrelid = $1 AND f.attnum > 0 AND NOT f.attisdropped"
       " AND f.attnotnull AND NOT t.attnotnull ORDER BY f.attnum",
       both(versions));
   for (const pg::Row row : rows) {
-    const std::string column = " ALTER COLUMN " + quote_ident(row.text("attname")) + " SET NOT NULL";
+    const std::string name = quote_ident(row.text("attname"));
+    const std::string column =
+        row.null("constraint_name")
+            ? " ALTER COLUMN " + name + " SET NOT NULL"
+            : " ADD CONSTRAINT " + quote_ident(row.text("constraint_name")) + " NOT NULL " + name;
     attempt("NOT NULL of column " + row.text("attname"),
             "ALTER TABLE " + qualified(job.target_schema, job.target_name) + column, left, [&] {
               pg::as_owner(
