@@ -316,7 +316,8 @@ void tighten_columns(const Job &job, const Versions &versions, std::vector<std::
   const pg::Result rows = pg::execute(
       "SELECT f.attname, (SELECT k.conname FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype = 'n'"
       "   AND k.conkey = ARRAY[f.attnum] AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = $2"
-      "   AND o.conname = k.conname)) AS constraint_name FROM pg_attribute f JOIN pg_attribute t ON t.attrelid = $2 AND t.attname = f.attname"
+      "   AND o.conname = k.conname)) AS constraint_name FROM pg_attribute f JOIN pg_attribute t ON t.attrelid = $2 "
+      "AND t.attname = f.attname"
       " AND NOT t.attisdropped WHERE f.attrelid = $1 AND f.attnum > 0 AND NOT f.attisdropped"
       " AND f.attnotnull AND NOT t.attnotnull ORDER BY f.attnum",
       both(versions));
