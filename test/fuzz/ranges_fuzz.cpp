@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/batch.hpp"
+#include "core/error.hpp"
 #include "core/range_text.hpp"
 #include "core/sql_text.hpp"
 #include "core/threshold.hpp"
