@@ -141,6 +141,138 @@ settle($node, 'swapped', 'ready');
 value($node, q{SELECT backfill_cancel('swapped')});
 fails('swapped: nothing is left', leftovers($node, $before));
 
+# -- sessions that end a job
+
+sub end_with_fault
+{
+  my ($verb, $point, $action) = @_;
+  my $table = 'e' . $n . substr($action, 0, 1);
+  table_with_control($node, $table);
+  my $before = leftovers($node);
+  plan_job($node, $table);
+  value($node, "SELECT backfill_run('$table')");
+  settle($node, $table, 'ready');
+  value($node, "SELECT backfill_publish('$table')") if $verb eq 'finish';
+  my ($fault, $err) = in_session($node, "${verb}_$point", with_argument($action), "SELECT backfill_$verb('$table')");
+  my @wrong = met($node, $fault) ? () : "$fault was never met: $err";
+  come_back($node, $action);
+  my $end = $verb eq 'finish' ? 'finished' : 'cancelled';
+  my $ended = job($node, $table, 'state') eq $end;
+  push @wrong, 'it is ' . job($node, $table, 'state') if $ended != ($point eq 'after_commit');
+  value($node, "SELECT backfill_$verb('$table')") unless $ended;
+  push @wrong, $verb eq 'finish' ? equals_transform($node, $table) : equals_control($node, $table);
+  push @wrong, leftovers($node, $before);
+  fails("${verb}_$point: $action", @wrong);
+  drop_tables($node, $table);
+  $cases{$action}++;
+  return;
+}
+
+foreach my $point (qw(taken_over dropped before_commit after_commit))
+{
+  end_with_fault('cancel', $point, $_) foreach ways("cancel_$point", $n++);
+}
+foreach my $point (qw(dropped before_commit after_commit))
+{
+  end_with_fault('finish', $point, $_) foreach ways("finish_$point", $n++);
+}
+
+# -- workers of a job that is ready or published, or on its way to a pause: what brings them to the point, the state the job is
+# to be in afterwards, and with it what has to be true
+
+my %later = (
+  replace => [ 'ready', q{SELECT backfill_retry('%s', 2)} ],
+  reverse_drain => [ 'published', q{SELECT 1} ],
+  refresh => [ 'ready', q{SELECT backfill_publish('%s')} ],
+  downstream => [ 'ready', q{SELECT backfill_publish('%s')} ],
+  validate => [ 'ready', q{SELECT backfill_publish('%s')} ],
+  pause => [ 'paused', q{SELECT backfill_pause('%s')} ],
+);
+
+sub later_with_fault
+{
+  my ($what, $point, $action) = @_;
+  my ($from, $sql) = @{ $later{$what} };
+  my $table = 'l' . $n . substr($action, 0, 1);
+  table_with_control($node, $table);
+  my $after = $sql =~ /publish/;
+  value($node, "CREATE TABLE child_of_$table (id bigint REFERENCES $table); INSERT INTO child_of_$table VALUES (0);
+    CREATE MATERIALIZED VIEW seen_of_$table AS SELECT count(*) AS n FROM $table WHERE label LIKE 'new%';
+    CREATE TABLE told_of_$table (n bigint)") if $after;
+  my $before = leftovers($node);
+  plan_job($node, $table, more => $after
+    ? ", downstream: [{name: told, refresh: 'INSERT INTO told_of_$table SELECT n FROM seen_of_$table', depends_on: [seen_of_$table]}]" : '');
+  if ($what eq 'pause')
+  {
+    value($node, "BEGIN; LOCK TABLE $table IN SHARE MODE; PREPARE TRANSACTION 'pausing'");
+    value($node, "SELECT backfill_run('$table')");
+    $node->poll_query_until('postgres', "SELECT waiting_for LIKE 'a lock%' FROM backfill.jobs WHERE name = '$table'");
+  }
+  else
+  {
+    value($node, "SELECT backfill_run('$table')");
+    settle($node, $table, 'ready');
+    if ($from eq 'published')
+    {
+      value($node, "SELECT backfill_publish('$table')");
+      settle($node, $table, 'published');
+    }
+  }
+  my $fault = arm($node, "${what}_$point", $action eq 'error' ? ($from eq 'published' ? 'error:40001' : 'error:22012') : $action);
+  value($node, sprintf $sql, $table);
+  my @wrong;
+  if ($after || $what eq 'pause')
+  {
+    push @wrong, "$fault was never met" unless until_true(sub { return met($node, $fault) });
+  }
+  else
+  {
+    push @wrong, reach($node, $fault, $table);
+  }
+  come_back($node, $action);
+  disarm($node);
+  value($node, q{COMMIT PREPARED 'pausing'}) if $what eq 'pause';
+  my $end = $after ? 'published' : $from eq 'paused' ? 'ready' : $from;
+  push @wrong, "it does not become $end" unless settle($node, $table, $end);
+  if ($after)
+  {
+    # Each of what follows the swap is done, in the end, and told the truth.
+    my $tries = 0;
+    push @wrong, 'what follows the swap is not done' unless until_true(sub {
+      return 1 if value($node, "SELECT NOT EXISTS (SELECT FROM backfill.steps WHERE name = '$table' AND status <> 'done')") eq 't';
+      $node->psql('postgres', "SELECT backfill_run('$table')") if $tries++ % 20 == 19;
+      return 0;
+    });
+    push @wrong, 'not refreshed: ' . value($node, "SELECT string_agg(n::text, ' ') FROM told_of_$table")
+      if value($node, "SELECT (SELECT n FROM seen_of_$table) || ' ' || (SELECT string_agg(n::text, ' ') FROM told_of_$table)") ne '200 200';
+    push @wrong, 'the key is not valid'
+      if value($node, "SELECT bool_and(convalidated) FROM pg_constraint WHERE conrelid = 'child_of_$table'::regclass") ne 't';
+    push @wrong, equals_transform($node, $table);
+  }
+  push @wrong, equals_transform($node, $table, job($node, $table, 'shadow')) if $end eq 'ready';
+  if ($end eq 'published')
+  {
+    value($node, "SELECT backfill_rollback('$table')");
+    settle($node, $table, 'ready');
+  }
+  push @wrong, equals_control($node, $table);
+  value($node, "SELECT backfill_cancel('$table')");
+  push @wrong, leftovers($node, $before);
+  fails("${what}_$point: $action", @wrong);
+  value($node, "DROP TABLE child_of_$table, told_of_$table; DROP MATERIALIZED VIEW seen_of_$table") if $after;
+  drop_tables($node, $table);
+  $cases{$action}++;
+  return;
+}
+
+foreach my $point (qw(replace_made replace_committed reverse_drain_made reverse_drain_committed pause_made pause_committed
+  validate_made validate_committed refresh_computed refresh_vacuumed refresh_made refresh_committed
+  downstream_made downstream_committed))
+{
+  my ($what, $how_far) = $point =~ /(.*)_(.*)/;
+  later_with_fault($what, $how_far, $_) foreach ways($point, $n++);
+}
+
 diag(join(', ', map { "$cases{$_} $_" } sort keys %cases));
 $node->stop;
 done_testing();

@@ -156,5 +156,34 @@ sub publish_held_at
   value($node, q{SELECT backfill_finish('twice')});
 }
 
+# The coordinator has not seen yet that the capture was switched off.  Defence: the publisher looks for himself.
+{
+  ready_job('uncaptured');
+  my $trigger = value($node, q{SELECT tgname FROM pg_trigger WHERE tgrelid = 'uncaptured'::regclass AND tgname LIKE 'backfill_capture%'});
+  my ($status, $out, $err) = $node->psql('postgres',
+    "BEGIN; ALTER TABLE uncaptured DISABLE TRIGGER $trigger; UPDATE uncaptured SET v = -v; SELECT backfill_publish('uncaptured')");
+  like($err, qr/writes may have been missed/, 'published before anybody saw that capture was switched off: refused');
+  value($node, q{SELECT backfill_cancel('uncaptured')});
+}
+
+# Two rows of different chunks change places in a unique column, and one of the chunks is run again in the same moment: its
+# rows meet the other's old value in the shadow.  Defence: such a chunk is run again with the log drained in its snapshot.
+{
+  table_with_control($node, 'exchanged');
+  value($node, 'ALTER TABLE exchanged ADD UNIQUE (v)');
+  plan_job($node, 'exchanged');
+  value($node, q{SELECT backfill_run('exchanged')});
+  settle($node, 'exchanged', 'ready');
+  my $writes = join ' ', map {
+    "UPDATE $_ SET v = -1 WHERE id = 5; UPDATE $_ SET v = 5 WHERE id = 180; UPDATE $_ SET v = 180 WHERE id = 5;"
+  } qw(exchanged control_of_exchanged);
+  value($node, "BEGIN; $writes SELECT backfill_retry('exchanged', 1); COMMIT");
+  settle($node, 'exchanged', 'ready');
+  is( value($node, q{SELECT count(*) FROM backfill.events WHERE name = 'exchanged' AND event = 'step failed'}),
+    '0', 'values change places while a chunk runs again: it gets through');
+  fails('- with every row', equals_transform($node, 'exchanged', job($node, 'exchanged', 'shadow')));
+  value($node, q{SELECT backfill_cancel('exchanged')});
+}
+
 $node->stop;
 done_testing();
