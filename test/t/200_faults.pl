@@ -1,8 +1,8 @@
 # A process fails at every change of state, in every way a process can, and the job goes on as if it had not: nothing is
 # lost, nothing is there twice, nothing is left behind.
 #
-# The matrix is every point of src/ (fault.hpp) x {error, crash, terminate, stop}.  Here a part of it runs, every point in at
-# least one way; BACKFILL_FAULTS=all runs the whole (test/faults.sh).
+# The matrix is every point of src/ (fault.hpp) x {error, crash, terminate, stop}.  Here a part of it runs, most points in one
+# way; BACKFILL_FAULTS=all runs the whole (test/faults.sh).
 use strict;
 use warnings;
 
@@ -41,6 +41,7 @@ sub ways
   my ($point, $n) = @_;
   return () if defined $only && $point !~ /$only/;
   return grep { $_ ne 'error' || $point !~ /after_commit/ } @actions if $all || defined $only;
+  return () if $point =~ /_recorded$|^(replace|reverse_drain|pause|validate|refresh|downstream|shape|key|audit)_committed|_vacuumed$/;
   return 'crash' if $point =~ /after_commit/;
   return $n % 12 == 5 ? 'stop' : $n % 6 == 2 ? 'crash' : $actions[ $n % 2 ];
 }
