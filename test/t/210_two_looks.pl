@@ -185,5 +185,15 @@ sub publish_held_at
   value($node, q{SELECT backfill_cancel('exchanged')});
 }
 
+# The table is altered after the plan and before the run.  Defence: its fingerprint is compared before anything is built.
+{
+  table_with_control($node, 'altered');
+  plan_job($node, 'altered');
+  value($node, q{ALTER TABLE altered ADD COLUMN w integer; SELECT backfill_run('altered')});
+  until_true(sub { return job($node, 'altered', 'state') =~ /^(failed|ready)$/ });
+  like(job($node, 'altered', 'error'), qr/has changed since the plan/, 'a table altered after its plan: nothing is built');
+  value($node, q{SELECT backfill_cancel('altered')});
+}
+
 $node->stop;
 done_testing();
