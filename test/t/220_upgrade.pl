@@ -25,8 +25,8 @@ ALTER TABLE backfill.event ADD COLUMN tomorrow boolean;
 CREATE TABLE backfill.tomorrow (job_id integer REFERENCES backfill.job (id) ON DELETE CASCADE, note text);
 SELECT pg_catalog.pg_extension_config_dump('backfill.tomorrow', '');
 CREATE VIEW backfill.jobs_of_tomorrow AS SELECT id, name, tomorrow FROM backfill.job;
-CREATE FUNCTION backfill_tomorrow() RETURNS text LANGUAGE sql AS $$ SELECT 'tomorrow' $$;
-REVOKE ALL ON FUNCTION backfill_tomorrow() FROM PUBLIC;
+CREATE FUNCTION @extschema@.backfill_tomorrow() RETURNS text LANGUAGE sql AS $$ SELECT 'tomorrow' $$;
+REVOKE ALL ON FUNCTION @extschema@.backfill_tomorrow() FROM PUBLIC;
 SQL
 my $install = slurp_file("$directory/backfill--$now.sql");
 write_file("$directory/backfill--tomorrow.sql", $install . $change);
