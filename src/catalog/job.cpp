@@ -171,6 +171,12 @@ void set_held(int job, const std::optional<std::string> &why) {
   });
 }
 
+void set_obstacle(int job, const std::optional<std::string> &what) {
+  pg::as_extension([&] {
+    pg::execute("UPDATE backfill.job SET obstacle = $2 WHERE id = $1 AND obstacle IS DISTINCT FROM $2", {job, what});
+  });
+}
+
 void update_spec(int job, const Spec &spec) {
   pg::as_extension([&] {
     pg::execute("UPDATE backfill.job SET spec = $2::json, parallelism = $3 WHERE id = $1",

@@ -68,6 +68,8 @@ void set_state(const Job &job, const std::string &state, const std::string &even
 void fail_job(const Job &job, const Error &failure);
 // What the throttle holds it for; told before anything else it may wait for.
 void set_held(int job, const std::optional<std::string> &why);
+// What was done to the table since the plan, as a phrase; while there is such, views tell to cancel.
+void set_obstacle(int job, const std::optional<std::string> &what);
 // Stores another spec for the job (its knobs turned) with its parallelism.
 void update_spec(int job, const Spec &spec);
 void set_waiting(int job, const std::optional<std::string> &why);

@@ -36,12 +36,16 @@ constexpr long repair_pause = 60000;                   // after one of a publish
 constexpr long patience_with_predecessor = 5000;       // ms
 constexpr long longest_rest = 500, start_look = 500;   // ms between looks whether it has to give way, or begin
 constexpr std::int64_t messages_pause = 1000;          // ms between looks at the outbox
+constexpr std::int64_t obstacle_pause = 2000;          // ms between looks at the table's definition
 constexpr std::int64_t carried_at_least = 100000;      // log rows worth a compaction
 constexpr int troubles_allowed = 5;                    // in a row
 
 // The job fails with what the coordinator met.  A published one goes on being published, says what is wrong, and is looked
 // at again: true.
 bool goes_on_in_spite_of(int id, const Error &failure) {
+  if (std::optional<Job> const job = pg::transaction([&] { return load_job(id); });
+      job && job->active() && failure.sqlstate != sqlstate::object_not_in_prerequisite_state)
+    look_for_obstacle(*job);
   return pg::transaction([&] {
     std::optional<Job> const job = load_job(id);
     if (!job || !job->active()) return false;
@@ -88,6 +92,7 @@ class Coordinator {
   void tend_archive(const Job &job);
   void make_room();
   void tend_messages(const Job &job);
+  void tend_obstacle(const Job &job);
   int living();  // chunk workers that run or are about to
 
   int id_;
@@ -98,7 +103,7 @@ class Coordinator {
   bool short_of_slots_ = false;
   int parallelism_ = 0;  // when it was last looked at
   int told_stage_ = 0;
-  std::int64_t messages_seen_to_ = 0;
+  std::int64_t messages_seen_to_ = 0, table_seen_at_ = 0;
   std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it
   std::vector<pg::Worker> workers_;
 };
@@ -146,6 +151,7 @@ bool Coordinator::round() {
   fault("coordinator", "looked");
   pause_ = idle_pause;
   tend_messages(*job);
+  tend_obstacle(*job);
   idle_ = job->state != "running" && living() == 0;
   if (good_at_ != 0 && pg::now_ms() > good_at_) {
     pg::transaction([&] { start_was_good(id_); });
@@ -269,13 +275,15 @@ void Coordinator::tend_ready(const Job &job) {
   bool const broken = pg::transaction([&] {
     std::optional<Job> const now = load_job(job.id, true);
     fault("ready", "looked");
-    return now && now->state == "ready" && !capture_intact(*now);
+    bool const changed = now && now->state == "ready" && !capture_intact(*now);
+    if (changed) set_obstacle(job.id, "its capture triggers were changed: writes may have been missed");
+    return changed;
   });
   if (broken)
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "the capture triggers on table \"" + job.target_name + "\" were changed",
                 "Writes may have been missed, so the shadow can no longer be trusted.",
-                "Cancel the backfill and run it again.");
+                "Cancel the backfill and plan it again.");
   tend_after(job);
   if (catch_up(job) > 0) pause_ = 0;
 }
@@ -321,6 +329,14 @@ void Coordinator::tend_messages(const Job &job) {
   if (job.spec.monitoring.webhook.empty() || now - messages_seen_to_ < messages_pause) return;
   messages_seen_to_ = now;
   pg::transaction([] { start_notifier_if_due(); });
+}
+
+// DDL on the table does not stop the work, as it may be undone; views say at once what will refuse the publish.
+void Coordinator::tend_obstacle(const Job &job) {
+  std::int64_t const now = pg::now_ms();
+  if ((job.state != "running" && job.state != "ready") || now - table_seen_at_ < obstacle_pause) return;
+  table_seen_at_ = now;
+  look_for_obstacle(job);
 }
 
 int Coordinator::living() {

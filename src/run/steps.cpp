@@ -357,11 +357,23 @@ bool dispatch(const Job &job, const Step &step) {
 }
 
 // The fingerprint of a table that is gone cannot be taken.
-bool changed_since_plan(const Job &job) {
+std::optional<std::string> changed_since_plan(const Job &job) {
   try {
-    return pg::transaction([&] { return table_fingerprint(job) != job.fingerprint; });
-  } catch (const Error &) {
-    return true;
+    return pg::transaction([&]() -> std::optional<std::string> {
+      bool const same = pg::as_extension([&] {
+        return pg::query_boolean(
+            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.oid = $1 AND c.relname = $2 AND n.nspname = $3 AND c.relowner = $4)",
+            {pg::Param::oid(job.live), job.target_name, job.target_schema, pg::Param::oid(job.owner)});
+      });
+      if (!same)
+        return "its table was dropped, renamed, moved or given another owner: undo that, or cancel and plan again";
+      if (table_fingerprint(job) == job.fingerprint) return std::nullopt;
+      return "its table or the transform has changed since the plan: undo that, or cancel and plan again";
+    });
+  } catch (const Error &failure) {
+    if (is_transient(failure.sqlstate)) return std::nullopt;
+    return std::string("its table cannot be read any more: ") + failure.what();
   }
 }
 
@@ -377,6 +389,7 @@ Error with_cause(const Job &job, const Step &step, const Error &failure) {
 void write_failure(const Job &job, const Step &step, const Error &error) {
   pg::set_statement_limit(0);
   Error const failure = with_cause(job, step, error);
+  look_for_obstacle(job);
   pg::transaction([&] {
     if (!fail_step(step, failure, job.spec.strategy.retries))
       record_event(job.id, "step failed", step.title + ": " + failure.what() + " (" + failure.sqlstate + ")");
@@ -466,6 +479,12 @@ void keep_log_small(const Job &job) {
 }
 
 }  // namespace
+
+void look_for_obstacle(const Job &job) {
+  if (job.state == "published") return;
+  std::optional<std::string> const what = changed_since_plan(job);
+  pg::transaction([&] { set_obstacle(job.id, what); });
+}
 
 bool run_step(const Job &job, const Step &step) {
   pg::report_activity("backfill " + job.name + ": " + step.title);

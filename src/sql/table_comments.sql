@@ -46,6 +46,7 @@ COMMENT ON COLUMN backfill.job.copy_horizon IS 'Transaction id from which on all
 COMMENT ON COLUMN backfill.job.audit IS 'Number of the newest audit; 0 before the first';
 COMMENT ON COLUMN backfill.job.waiting_for IS 'What the job waits for, in words; null when it does not wait';
 COMMENT ON COLUMN backfill.job.held_for IS 'What its throttle holds it for, in words: signals over their limits, a window that is closed';
+COMMENT ON COLUMN backfill.job.obstacle IS 'What was done to the table since the plan, so that only cancelling and planning again, or undoing it, helps; null when nothing';
 COMMENT ON COLUMN backfill.job.planned_at IS 'When it was planned';
 COMMENT ON COLUMN backfill.job.started_at IS 'When it was first run';
 COMMENT ON COLUMN backfill.job.ready_at IS 'When its last audit left it ready to publish';

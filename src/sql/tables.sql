@@ -62,6 +62,7 @@ CREATE TABLE backfill.job (
   audit            integer NOT NULL DEFAULT 0 CHECK (audit >= 0),
   waiting_for      text,
   held_for         text,
+  obstacle         text,
   planned_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   started_at       timestamptz,
   launched_at      timestamptz,           -- a coordinator was started and has not reported yet

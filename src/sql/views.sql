@@ -88,13 +88,16 @@ SELECT h.id, h.name, h.owner,
             WHEN h.honest_state = 'stalled' THEN 'a coordinator: its process is gone'
             WHEN h.state = 'running' AND h.request = 'pause' THEN 'open batches to end, then it pauses'
             WHEN h.state IN ('ready', 'published') AND NOT h.alive THEN 'a coordinator: captured changes are not drained'
+            WHEN h.state IN ('running', 'ready') AND h.obstacle IS NOT NULL THEN h.obstacle
             WHEN h.state IN ('running', 'ready', 'published') THEN COALESCE(CASE WHEN h.state = 'running' THEN h.held_for END, h.waiting_for, h.held_for, h.steps_waiting_for)
        END AS waiting_for,
        CASE WHEN h.shadow IS NOT NULL THEN format('%I.%I', h.target_schema, h.shadow_name) END AS shadow,
        CASE WHEN h.archive IS NOT NULL THEN format('%I.%I', h.target_schema, h.archive_name) END AS archive,
        h.archive_until,
        h.error,
-       CASE WHEN h.honest_state IN ('planned', 'stalled', 'paused', 'failed')
+       CASE WHEN h.obstacle IS NOT NULL AND h.state IN ('running', 'ready', 'paused', 'failed')
+              THEN format('SELECT backfill_cancel(%L);', h.name)
+            WHEN h.honest_state IN ('planned', 'stalled', 'paused', 'failed')
               OR (h.state IN ('ready', 'published') AND NOT h.alive)
               THEN format('SELECT backfill_run(%L);', h.name)
             WHEN h.state = 'running' THEN format('CALL backfill_wait(%L);', h.name)
