@@ -71,7 +71,13 @@ void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
   fault(retired == job.shadow ? "cancel" : "finish", "dropped");
 }
 
-// Nobody will run these steps once the job has ended.
+// A worker that validates or drains has this lock and then wants those of tables: whoever had tables locked before he asked
+// for it would wait for the worker, and the worker for him.
+void keep_workers_out(const Job &job, const Limits &limits, const std::string &purpose) {
+  (void)with_tries(limits, purpose, [&](Try &attempt) { attempt.lock_job(job.id, pg::JobLock::drain); });
+}
+
+// Nobody will run these steps once the job has ended.  REQUIRES: workers are kept out.
 void validate_now(const Job &job) {
   for (const Step &step : load_steps(job.id, "validate")) {
     if (step.status == "done") continue;
@@ -95,6 +101,7 @@ void let_go_of_archive(const Job &job, Try &attempt) {
 }
 
 Tries finish(const Job &job, const Limits &limits) {
+  keep_workers_out(job, limits, "finish " + job.name);
   validate_now(job);
   refresh_now(job);
   return with_tries(limits, "finish " + job.name, [&](Try &attempt) {
@@ -141,6 +148,7 @@ std::string finish_job(const Job &job) {
 std::string cancel_job(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::cancel);
   if (was_rolled_back(job.id)) {
+    keep_workers_out(job, limits_of({job}), "cancel " + job.name);
     validate_now(job);
     refresh_now(job);
   }

@@ -1,5 +1,5 @@
 # DDL in mid-run: refused, handled, or told with a way out; never wrong data, never a stuck object.  Each statement is run on a
-# table of its own: while the job is paused in mid-copy, when it is ready, and when it is published.
+# table of its own: while the job is paused in mid-copy, and when it is ready.
 use strict;
 use warnings;
 
