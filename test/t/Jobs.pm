@@ -144,7 +144,8 @@ sub inventory
       UNION ALL SELECT 'relations ' || count(*) FROM pg_class
       UNION ALL SELECT 'dependencies ' || count(*) FROM pg_depend
       UNION ALL SELECT 'shared dependencies ' || count(*) FROM pg_shdepend
-      UNION ALL SELECT 'processes ' || count(*) FROM pg_stat_activity WHERE backend_type = 'backfill'
+      UNION ALL SELECT 'processes ' || count(*) FROM pg_stat_activity
+                 WHERE backend_type = 'backfill' AND application_name <> 'backfill notifier'  -- the database's, not a job's
     ) AS found (thing) ORDER BY thing COLLATE "C"}, $database);
 }
 
