@@ -152,7 +152,7 @@ listen_addresses = ''
 unix_socket_directories = '$dir'
 port = 5432
 fsync = off
-max_worker_processes = 24
+max_worker_processes = 64
 max_prepared_transactions = 10
 log_line_prefix = '%m [%p] %b %a '
 CONF

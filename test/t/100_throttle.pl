@@ -14,7 +14,7 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('primary');
 $node->init(allows_streaming => 1);
 $node->append_conf('postgresql.conf',
-  join("\n", 'max_worker_processes = 16', 'max_prepared_transactions = 10', 'wal_keep_size = 64MB', "timezone = 'Europe/Berlin'"));
+  join("\n", 'max_worker_processes = 64', 'max_prepared_transactions = 10', 'wal_keep_size = 64MB', "timezone = 'Europe/Berlin'"));
 $node->start;
 value($node, 'CREATE EXTENSION backfill');
 make_table($node, 't');

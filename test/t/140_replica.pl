@@ -14,7 +14,7 @@ use Test::More;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', join("\n", 'max_worker_processes = 16', 'max_prepared_transactions = 10',
+$primary->append_conf('postgresql.conf', join("\n", 'max_worker_processes = 64', 'max_prepared_transactions = 10',
     'autovacuum = off', 'password_encryption = scram-sha-256'));
 $primary->start;
 my $standby;

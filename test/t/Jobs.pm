@@ -19,7 +19,7 @@ sub new_node
   my $node = PostgreSQL::Test::Cluster->new($name);
   $node->init;
   $node->append_conf('postgresql.conf',
-    join("\n", 'restart_after_crash = on', 'max_worker_processes = 16', 'max_prepared_transactions = 10', @configuration));
+    join("\n", 'restart_after_crash = on', 'max_worker_processes = 64', 'max_prepared_transactions = 10', @configuration));
   $node->start;
   return $node;
 }
