@@ -96,7 +96,7 @@ void refuse_meaningless(const Check &check) {
                     : std::string("It compares with live, or with one of:") +
                           std::string(check.kind->against, std::strlen(check.kind->against) - 1) + ".",
                 *check.kind->against == '\0' ? "Leave it out." : "Leave it out, or name one of these.");
-  if (stores && check.kind->rows_at_fault == nullptr)
+  if (stores && !check.kind->tells_rows())
     throw without_meaning(check, *store, "It measures figures, so there are no rows at fault to be kept.");
   if (const Node *const sample = check.find("sample"); sample != nullptr && !check.kind->samples)
     throw without_meaning(check, *sample, "It needs every row.");
@@ -113,7 +113,7 @@ void try_check(const Check &check, const Job &job, const TableShape &shape, bool
   if (check.kind->measure == nullptr) return;
   with_trial(job, shape, pre, range_of(check, job, shape), check.args.path, [&](const Scene &scene) {
     (void)check.kind->measure(check, scene);
-    if (check.boolean("store_failures", false)) (void)scene.query(check.kind->rows_at_fault(check, scene));
+    if (check.boolean("store_failures", false)) (void)scene.query(faults_of(check, scene));
   });
 }
 
@@ -205,7 +205,7 @@ std::vector<Measurement> measure_in(const Scene &scene, const Checks &checks) {
   std::vector<Measurement> found(checks.size());
   Checks together;
   for (const Check *const check : checks)
-    if (check->kind->aggregates != nullptr && check->kind->aggregates(*check, scene)) together.push_back(check);
+    if (wanted_of(*check, scene)) together.push_back(check);
   std::vector<Measurement> const measured =
       together.empty() ? std::vector<Measurement>() : measure_together(together, scene);
   std::size_t next = 0;
@@ -307,7 +307,7 @@ std::vector<Finding> examine(const Checks &checks, const Job &job, bool pre) {
 
 // What checks must have in common to be measured in one pass; "" for one that cannot be.
 std::string pass_of(const Check &check, const Job &job, const TableShape &shape) {
-  if (check.kind->aggregates == nullptr) return {};
+  if (!check.kind->shares_pass()) return {};
   SceneRange const range = range_of(check, job, shape);
   bool const by_chunk = check.scope() == "chunk";
   return std::string(by_chunk         ? "chunk"

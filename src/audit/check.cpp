@@ -48,6 +48,21 @@ std::string one_pass(const Aggregates &wanted, const Scene &scene) {
   return "SELECT * FROM\n(" + fresh + aggregated + ") AS new,\n(" + live + aggregated + ") AS live";
 }
 
+// The rows for which the condition holds, and all rows.  what: as of count_rows.
+Aggregates count_those(const std::string &condition, const std::string &what) {
+  return {{"count(*) FILTER (WHERE " + condition + ")", "count(*)"},
+          {},
+          [what](const std::vector<double> &fresh, const std::vector<double> &) {
+            Measurement out;
+            out.measured = fresh[0];
+            out.population = fresh[1];
+            out.actual = worded(out.measured, out.population, what);
+            if (out.measured == 0)
+              out.detail = format_count(static_cast<std::int64_t>(*out.population)) + " rows checked";
+            return out;
+          }};
+}
+
 std::vector<double> take(const std::vector<std::optional<std::string>> &values, std::size_t &at, std::size_t count) {
   std::vector<double> taken;
   for (std::size_t i = 0; i < count; i++, at++)
@@ -108,11 +123,17 @@ Measurement count_rows(const Scene &scene, const std::string &select, const std:
   return out;
 }
 
+std::optional<Aggregates> wanted_of(const Check &check, const Scene &scene) {
+  const CheckKind &kind = *check.kind;
+  if (kind.at_fault != nullptr) return count_those(kind.at_fault(check, scene), kind.counted);
+  return kind.aggregates != nullptr ? kind.aggregates(check, scene) : std::nullopt;
+}
+
 std::vector<Measurement> measure_together(const std::vector<const Check *> &checks, const Scene &scene) {
   std::vector<Aggregates> wanted;
   Aggregates all;
   for (const Check *const check : checks) {
-    wanted.push_back(*check->kind->aggregates(*check, scene));
+    wanted.push_back(*wanted_of(*check, scene));
     all.fresh.insert(all.fresh.end(), wanted.back().fresh.begin(), wanted.back().fresh.end());
     all.live.insert(all.live.end(), wanted.back().live.begin(), wanted.back().live.end());
   }
@@ -131,22 +152,13 @@ std::vector<Measurement> measure_together(const std::vector<const Check *> &chec
 
 Measurement measure_alone(const Check &check, const Scene &scene) { return measure_together({&check}, scene)[0]; }
 
-Aggregates count_those(const std::string &condition, const std::string &what) {
-  return {{"count(*) FILTER (WHERE " + condition + ")", "count(*)"},
-          {},
-          [what](const std::vector<double> &fresh, const std::vector<double> &) {
-            Measurement out;
-            out.measured = fresh[0];
-            out.population = fresh[1];
-            out.actual = worded(out.measured, out.population, what);
-            if (out.measured == 0)
-              out.detail = format_count(static_cast<std::int64_t>(*out.population)) + " rows checked";
-            return out;
-          }};
-}
-
 std::string select_those(const Scene &scene, const std::string &condition) {
   return "SELECT " + scene.table + ".* FROM " + scene.table + " WHERE " + scene.rows + " AND " + condition;
+}
+
+std::string faults_of(const Check &check, const Scene &scene) {
+  const CheckKind &kind = *check.kind;
+  return kind.at_fault != nullptr ? select_those(scene, kind.at_fault(check, scene)) : kind.rows_at_fault(check, scene);
 }
 
 std::string fragment_of_chunk(const Job &job, const TableShape &shape, const Node &node, const Step &chunk) {

@@ -104,6 +104,10 @@ struct CheckKind {
   bool whole_table = false;
   // Compares the new version with live, so it is no pre-check.
   bool compares = false;
+  // A condition on a row of the subject at fault, where each row is judged by itself, and what completes the number of
+  // such rows (as of count_rows).  Both aggregates and rows_at_fault follow from it.
+  std::string (*at_fault)(const Check &check, const Scene &scene) = nullptr;
+  const char *counted = nullptr;
   // Can share a pass over the rows with others; nullopt: not in this scene.  `measure` is then measure_alone, or what is
   // to be done in such a scene.
   std::optional<Aggregates> (*aggregates)(const Check &check, const Scene &scene) = nullptr;
@@ -114,6 +118,9 @@ struct CheckKind {
   const char *against = nullptr;
   // May look at a sample of the keys.
   bool samples = false;
+
+  bool shares_pass() const { return at_fault != nullptr || aggregates != nullptr; }
+  bool tells_rows() const { return at_fault != nullptr || rows_at_fault != nullptr; }
 };
 
 const CheckKind *find_check_kind(const std::string &word);  // nullptr: no such check
@@ -140,8 +147,10 @@ void with_trial(const Job &job, const TableShape &shape, bool pre, const SceneRa
 std::vector<Measurement> measure_together(const std::vector<const Check *> &checks, const Scene &scene);
 // For kinds whose aggregates are all there is to them.
 Measurement measure_alone(const Check &check, const Scene &scene);
-// The rows for which the condition holds, and all rows.  what: as of count_rows.
-Aggregates count_those(const std::string &condition, const std::string &what);
+// What the check wants of a pass over the rows; nullopt: it cannot share one in this scene.
+std::optional<Aggregates> wanted_of(const Check &check, const Scene &scene);
+// A SELECT of the rows at fault.  REQUIRES: check.kind->tells_rows().
+std::string faults_of(const Check &check, const Scene &scene);
 // SELECT * of the subject's rows for which the condition holds.
 std::string select_those(const Scene &scene, const std::string &condition);
 

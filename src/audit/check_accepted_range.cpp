@@ -37,14 +37,6 @@ std::string at_fault(const Check &check, const Scene &scene) {
   return "(" + out_of_range(check) + ")";
 }
 
-std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
-  return count_those(at_fault(check, scene), "row outside|rows outside");
-}
-
-std::string rows_at_fault(const Check &check, const Scene &scene) {
-  return select_those(scene, at_fault(check, scene));
-}
-
 }  // namespace
 
 extern const CheckKind accepted_range_check;
@@ -52,8 +44,8 @@ const CheckKind accepted_range_check = {.word = "accepted_range",
                                         .failing = failing,
                                         .expected = expected,
                                         .measure = measure_alone,
-                                        .aggregates = aggregates,
-                                        .rows_at_fault = rows_at_fault,
+                                        .at_fault = at_fault,
+                                        .counted = "row outside|rows outside",
                                         .samples = true};
 
 }  // namespace backfill

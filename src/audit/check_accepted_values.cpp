@@ -26,14 +26,6 @@ std::string at_fault(const Check &check, const Scene &scene) {
   return quote_ident(check.text("column")) + " NOT IN (" + value_list(check) + ")";
 }
 
-std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
-  return count_those(at_fault(check, scene), "row with another value|rows with another value");
-}
-
-std::string rows_at_fault(const Check &check, const Scene &scene) {
-  return select_those(scene, at_fault(check, scene));
-}
-
 }  // namespace
 
 extern const CheckKind accepted_values_check;
@@ -41,8 +33,8 @@ const CheckKind accepted_values_check = {.word = "accepted_values",
                                          .failing = failing,
                                          .expected = expected,
                                          .measure = measure_alone,
-                                         .aggregates = aggregates,
-                                         .rows_at_fault = rows_at_fault,
+                                         .at_fault = at_fault,
+                                         .counted = "row with another value|rows with another value",
                                          .samples = true};
 
 }  // namespace backfill

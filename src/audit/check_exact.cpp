@@ -261,6 +261,13 @@ Measurement prove(const Check &check, const Job &job, const TableShape &shape) {
 }  // namespace
 
 extern const CheckKind exact_check;
-const CheckKind exact_check = {"exact", failing, expected, nullptr, prove, true, true, nullptr, nullptr, nullptr, ""};
+const CheckKind exact_check = {.word = "exact",
+                               .failing = failing,
+                               .expected = expected,
+                               .measure = nullptr,
+                               .prove = prove,
+                               .whole_table = true,
+                               .compares = true,
+                               .against = ""};
 
 }  // namespace backfill

@@ -14,14 +14,6 @@ std::string at_fault(const Check &check, const Scene &scene) {
   return "(" + fragment(scene.job, *check.find("sql")) + "\n) IS NOT TRUE";
 }
 
-std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
-  return count_those(at_fault(check, scene), "row for which it is not true|rows for which it is not true");
-}
-
-std::string rows_at_fault(const Check &check, const Scene &scene) {
-  return select_those(scene, at_fault(check, scene));
-}
-
 }  // namespace
 
 extern const CheckKind expression_check;
@@ -29,8 +21,8 @@ const CheckKind expression_check = {.word = "expression",
                                     .failing = failing,
                                     .expected = expected,
                                     .measure = measure_alone,
-                                    .aggregates = aggregates,
-                                    .rows_at_fault = rows_at_fault,
+                                    .at_fault = at_fault,
+                                    .counted = "row for which it is not true|rows for which it is not true",
                                     .samples = true};
 
 }  // namespace backfill

@@ -14,14 +14,6 @@ std::string at_fault(const Check &check, const Scene &scene) {
   return "num_nulls(" + quoted_columns(check.columns()) + ") > 0";
 }
 
-std::optional<Aggregates> aggregates(const Check &check, const Scene &scene) {
-  return count_those(at_fault(check, scene), "row with a null|rows with a null");
-}
-
-std::string rows_at_fault(const Check &check, const Scene &scene) {
-  return select_those(scene, at_fault(check, scene));
-}
-
 }  // namespace
 
 extern const CheckKind not_null_check;
@@ -29,8 +21,8 @@ const CheckKind not_null_check = {.word = "not_null",
                                   .failing = failing,
                                   .expected = expected,
                                   .measure = measure_alone,
-                                  .aggregates = aggregates,
-                                  .rows_at_fault = rows_at_fault,
+                                  .at_fault = at_fault,
+                                  .counted = "row with a null|rows with a null",
                                   .samples = true};
 
 }  // namespace backfill

@@ -81,7 +81,12 @@ Measurement measure(const Check &check, const Scene &scene) {
 }  // namespace
 
 extern const CheckKind schema_match_check;
-const CheckKind schema_match_check = {"schema_match", failing, expected, measure, nullptr, true,
-                                      true,           nullptr, nullptr,  nullptr, ""};
+const CheckKind schema_match_check = {.word = "schema_match",
+                                      .failing = failing,
+                                      .expected = expected,
+                                      .measure = measure,
+                                      .whole_table = true,
+                                      .compares = true,
+                                      .against = ""};
 
 }  // namespace backfill

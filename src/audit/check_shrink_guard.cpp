@@ -50,7 +50,12 @@ Measurement measure(const Check &, const Scene &scene) {
 }  // namespace
 
 extern const CheckKind shrink_guard_check;
-const CheckKind shrink_guard_check = {"shrink_guard", failing, expected, measure, nullptr, true,
-                                      true,           nullptr, nullptr,  nullptr, ""};
+const CheckKind shrink_guard_check = {.word = "shrink_guard",
+                                      .failing = failing,
+                                      .expected = expected,
+                                      .measure = measure,
+                                      .whole_table = true,
+                                      .compares = true,
+                                      .against = ""};
 
 }  // namespace backfill

@@ -103,8 +103,7 @@ std::string store_failures(const Check &check, const Scene &scene) {
   });
   std::int64_t const room = limit_of(check) - kept.rows;
   std::int64_t const stored =
-      room <= 0 ? 0
-                : scene.insert(kept.table, check.kind->rows_at_fault(check, scene) + "\nLIMIT " + std::to_string(room));
+      room <= 0 ? 0 : scene.insert(kept.table, faults_of(check, scene) + "\nLIMIT " + std::to_string(room));
   pg::as_extension([&] {
     pg::execute(
         "UPDATE backfill.failures f SET rows = f.rows + $3, audit = CASE WHEN $4 THEN 0 ELSE j.audit END"
