@@ -187,9 +187,7 @@ Evidence evidence_of(const Check &check, const Measurement &found, bool pre) {
   evidence.check = check.name;
   evidence.scope = pre ? "pre" : "run";
   evidence.severity = check.limits.severity();
-  evidence.outcome = found.skipped                            ? "skipped"
-                     : found.by_chance && !check.limits.given ? "pass"
-                                                              : judge(check.limits, found.measured, found.population);
+  evidence.outcome = outcome_of(check, found);
   evidence.actual = found.actual;
   evidence.detail = with_pending(found.detail, found.pending);
   evidence.measured = found.measured;

@@ -103,6 +103,12 @@ std::vector<std::string> Check::columns() const {
 
 std::string Check::scope() const { return text("scope", word == "exact" ? "out" : "run"); }
 
+std::string outcome_of(const Check &check, const Measurement &found) {
+  if (found.skipped) return "skipped";
+  if (found.by_chance && !check.limits.given) return "pass";
+  return judge(check.limits, found.measured, found.population);
+}
+
 std::string worded(double measured, std::optional<double> population, const std::string &what) {
   std::size_t const bar = what.find('|');
   bool const single = bar != std::string::npos && measured == 1;

@@ -123,6 +123,9 @@ struct CheckKind {
   bool tells_rows() const { return at_fault != nullptr || rows_at_fault != nullptr; }
 };
 
+// pass warn fail skipped
+std::string outcome_of(const Check &check, const Measurement &found);
+
 const CheckKind *find_check_kind(const std::string &word);  // nullptr: no such check
 
 // Which conditions narrow the rows of a scene.

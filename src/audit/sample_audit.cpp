@@ -52,11 +52,7 @@ int badness(const std::string &outcome) {
 }
 
 SampledChecks::Verdict judged(const Check &check, const Measurement &found) {
-  std::string const outcome = found.skipped ? "skipped"
-                              : found.by_chance && !check.limits.given
-                                  ? "pass"
-                                  : judge(check.limits, found.measured, found.population);
-  return {check.name, outcome, found.actual, found.detail};
+  return {check.name, outcome_of(check, found), found.actual, found.detail};
 }
 
 SampledChecks::Verdict examine(const Check &check, const Job &sampled, const TableShape &shape,
