@@ -7,6 +7,7 @@
 #include "pg/guard.hpp"
 
 extern "C" {
+#include "access/xlog.h"
 #include "catalog/pg_tablespace_d.h"
 }
 
@@ -33,5 +34,6 @@ DiskSpace tablespace_disk(Oid tablespace) {
 }
 
 DiskSpace wal_disk() { return disk_of("pg_wal"); }
+std::int64_t wal_segment_bytes() { return wal_segment_size; }
 
 }  // namespace backfill::pg

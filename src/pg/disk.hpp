@@ -17,5 +17,6 @@ struct DiskSpace {
 // The file system of a tablespace (pg_default and pg_global: of the data directory), or of pg_wal.  Raises 58030.
 DiskSpace tablespace_disk(Oid tablespace);
 DiskSpace wal_disk();
+std::int64_t wal_segment_bytes();
 
 }  // namespace backfill::pg

@@ -16,10 +16,13 @@ namespace backfill::pg {
 
 namespace {
 
-// Settings that change the meaning of SQL text or of its result.
-constexpr struct {
+struct Setting {
   const char *name, *value;
-} pinned[] = {
+};
+
+// Settings that change the meaning of SQL text or of its result; and jit, which where plans of some kind are switched off
+// compiles every statement, also those under the locks of a swap.
+constexpr Setting pinned[] = {
     {"DateStyle", "ISO, MDY"},
     {"IntervalStyle", "postgres"},
     {"extra_float_digits", "1"},
@@ -33,8 +36,14 @@ constexpr struct {
     {"check_function_bodies", "on"},
     {"default_table_access_method", "heap"},
     {"default_tablespace", ""},
-    {"default_with_oids", nullptr},
-    {"default_toast_compression", nullptr},
+    {"session_replication_role", "origin"},
+    {"jit", "off"},
+};
+
+// Our own statements read a handful of rows, also under the locks of a swap: no parallel worker is started for them.
+constexpr Setting own_pinned[] = {
+    {"min_parallel_table_scan_size", "8MB"},
+    {"min_parallel_index_scan_size", "512kB"},
 };
 
 void pin(const char *name, const char *value) {
@@ -79,8 +88,9 @@ Identity become(Oid role, bool restricted, const char *search_path) {
     Identity outer;
     GetUserIdAndSecContext(&outer.role, &outer.security);
     outer.guc_level = NewGUCNestLevel();
-    for (const auto &setting : pinned)
-      if (setting.value != nullptr) pin(setting.name, setting.value);
+    for (const auto &setting : pinned) pin(setting.name, setting.value);
+    if (!restricted)
+      for (const auto &setting : own_pinned) pin(setting.name, setting.value);
     pin("search_path", search_path);
     SetUserIdAndSecContext(
         role, outer.security | SECURITY_LOCAL_USERID_CHANGE | (restricted ? SECURITY_RESTRICTED_OPERATION : 0));

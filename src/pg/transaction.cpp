@@ -3,6 +3,7 @@
 #include "pg/guard.hpp"
 
 extern "C" {
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "commands/trigger.h"
 #include "pgstat.h"
@@ -83,6 +84,17 @@ bool has_pending_triggers(std::uint32_t relation) {
 }
 
 bool in_transaction_block() { return IsTransactionBlock(); }
+
+void require_writable(const std::string &what) {
+  if (in_recovery())
+    throw Error(sqlstate::read_only_sql_transaction, what + " on a standby", {}, "Connect to the primary server.");
+  if (!XactReadOnly) return;
+  throw Error(
+      sqlstate::read_only_sql_transaction, what + " in a read-only transaction",
+      DefaultXactReadOnly ? "default_transaction_read_only is on, for this session, its role or the database." : "",
+      DefaultXactReadOnly ? "SET default_transaction_read_only = off; in this session first."
+                          : "Begin the transaction with BEGIN READ WRITE, or call it outside of one.");
+}
 
 void require_no_transaction_block(const std::string &what) {
   if (in_transaction_block())

@@ -74,6 +74,9 @@ bool has_pending_triggers(std::uint32_t relation);
 // The caller goes on after this statement in the same transaction, or began it before.
 bool in_transaction_block();
 
+// Raises 25006 where this transaction may not write: "<what> on a standby", "<what> in a read-only transaction".
+void require_writable(const std::string &what);
+
 // Raises 25001 naming `what` when the caller is inside a transaction block.
 void require_no_transaction_block(const std::string &what);
 

@@ -50,7 +50,7 @@ constexpr struct {
     {"row_security", "off"},
     {"client_min_messages", "warning"},
     {"synchronize_seqscans", "off"},
-    {"jit", "off"},
+    {"exit_on_error", "off"},
 };
 
 bool connected = false;

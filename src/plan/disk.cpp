@@ -21,9 +21,10 @@ struct Disk {
 };
 
 // A plan does not fail for a disk that does not tell.
-std::optional<pg::DiskSpace> space_of(const Place &place) {
+template <typename Fn>
+std::optional<pg::DiskSpace> space_of(Fn disk) {
   try {
-    return pg::tablespace_disk(place.tablespace);
+    return disk();
   } catch (const Error &) {
     return std::nullopt;
   }
@@ -32,7 +33,7 @@ std::optional<pg::DiskSpace> space_of(const Place &place) {
 std::vector<Disk> disks_of(const std::vector<Place> &places) {
   std::map<std::uint64_t, Disk> disks;
   for (const Place &place : places) {
-    std::optional<pg::DiskSpace> const space = space_of(place);
+    std::optional<pg::DiskSpace> const space = space_of([&] { return pg::tablespace_disk(place.tablespace); });
     if (!space) continue;
     Disk &disk = disks[space->device];
     disk.space = *space;
@@ -48,6 +49,16 @@ std::vector<Disk> disks_of(const std::vector<Place> &places) {
 double reserve(const Throttle &throttle, const pg::DiskSpace &space) {
   return std::max(static_cast<double>(throttle.free_disk),
                   throttle.free_disk_percent / 100 * static_cast<double>(space.total));
+}
+
+// WAL that shares no disk with the table is not part of what the new version needs there.
+std::optional<std::string> wal_warning(std::int64_t wal, const std::vector<Disk> &disks) {
+  std::optional<pg::DiskSpace> const space = space_of(pg::wal_disk);
+  if (!space || wal <= space->free) return std::nullopt;
+  for (const Disk &disk : disks)
+    if (disk.space.device == space->device) return std::nullopt;
+  return "The run writes ≈ " + format_bytes(wal) + " of WAL, and the disk of pg_wal has " + format_bytes(space->free) +
+         " free: it waits while too little is left. Checkpoints make room; slots and a failing archive_command do not.";
 }
 
 }  // namespace
@@ -67,12 +78,13 @@ std::vector<Place> places_of(pg::Oid table) {
   });
 }
 
-std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, const Throttle &throttle) {
+std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, std::int64_t wal, const Throttle &throttle) {
   std::vector<Place> const places = places_of(table);
   double total = 0;
   for (const Place &place : places) total += static_cast<double>(place.bytes);
   std::vector<std::string> warnings;
-  for (const Disk &disk : disks_of(places)) {
+  std::vector<Disk> const disks = disks_of(places);
+  for (const Disk &disk : disks) {
     double const share = total > 0 ? static_cast<double>(disk.bytes) / total : 1.0 / static_cast<double>(places.size());
     auto const wanted = static_cast<std::int64_t>(static_cast<double>(needed) * share);
     std::string const where = "of the disk of tablespace " + disk.names;
@@ -83,6 +95,7 @@ std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, const
       warnings.push_back("With the new version less than throttle.free_disk would be left " + where +
                          ": the run will wait until there is more.");
   }
+  if (std::optional<std::string> const warning = wal_warning(wal, disks)) warnings.push_back(*warning);
   return warnings;
 }
 

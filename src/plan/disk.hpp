@@ -19,7 +19,7 @@ struct Place {
 std::vector<Place> places_of(pg::Oid table);
 
 // Warnings where the disks have not what the new version is expected to need (needed bytes in all), or would go below the
-// limit of throttle.free_disk.
-std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, const Throttle &throttle);
+// limit of throttle.free_disk; where a disk of pg_wal alone has not what is expected to be written of WAL.
+std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, std::int64_t wal, const Throttle &throttle);
 
 }  // namespace backfill

@@ -297,7 +297,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
     warnings.push_back("The table was never analyzed: its rows are guessed from its size. ANALYZE it first.");
   for (const std::string &warning : publication_warnings(target.oid, spec)) warnings.push_back(warning);
   warn_of_workers(spec, &warnings);
-  for (const std::string &warning : disk_warnings(target.oid, estimate.disk_bytes, spec.throttle))
+  for (const std::string &warning : disk_warnings(target.oid, estimate.disk_bytes, estimate.wal_bytes, spec.throttle))
     warnings.push_back(warning);
   check_refreshes(job, &warnings);
   std::vector<Step> const suspensions = plan_suspensions(job, &warnings);

@@ -218,9 +218,7 @@ std::string Target::label() const {
 }
 
 Target find_target(const std::string &table) {
-  if (pg::in_recovery())
-    throw Error(sqlstate::read_only_sql_transaction, "a backfill cannot be planned on a standby",
-                "The server is in recovery and takes no writes.", "Connect to the primary.");
+  pg::require_writable("a backfill cannot be planned");
   Oid const caller = pg::current_role();
   Target target;
   target.oid = resolve(table);

@@ -119,14 +119,14 @@ void require_triggers_fired(const Swap &swap) {
 }  // namespace
 
 void require_read_committed(const std::string &function) {
-  if (pg::setting("transaction_read_only") == "on")
-    throw Error(sqlstate::read_only_sql_transaction, function + " cannot run in a read-only transaction", {},
-                "Begin the transaction with BEGIN READ WRITE, or call it outside of one.");
+  pg::require_writable(function + " cannot run");
   if (pg::isolation_is_read_committed()) return;
+  bool const by_default = pg::setting("default_transaction_isolation") != "read committed";
   throw Error(
       sqlstate::active_sql_transaction, function + " works in a READ COMMITTED transaction only",
       "At " + pg::setting("transaction_isolation") + " it could not see the rows written since the transaction began.",
-      "Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED, or call it outside of one.");
+      by_default ? "SET default_transaction_isolation = 'read committed'; in this session first."
+                 : "Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED, or call it outside of one.");
 }
 
 void require_publishable(const Job &job) {

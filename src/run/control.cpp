@@ -37,12 +37,6 @@ std::string call_text(const char *function, const Job &job) {
   return std::string("SELECT ") + function + "(" + quote_literal(job.name) + ")";
 }
 
-void require_primary() {
-  if (pg::in_recovery())
-    throw Error(sqlstate::read_only_sql_transaction, "a backfill cannot run on a standby", {},
-                "Connect to the primary server.");
-}
-
 void require(const Job &job, Action action) { require_allowed(job.name, parse_state(job.state), action); }
 
 // Told by a person, it does not wait for the sake of those who died before.
@@ -257,7 +251,7 @@ void change_throttle(const Node &fragment, Changes &changes) {
 }  // namespace
 
 std::string run_backfill(const std::string &name) {
-  require_primary();
+  pg::require_writable("a backfill cannot run");
   Job const job = job_for_caller(name, true);
   require(job, Action::run);
   std::string const watch = "; watch it with CALL backfill_wait(" + quote_literal(job.name) + ") or in backfill.jobs";
@@ -285,6 +279,7 @@ std::string run_backfill(const std::string &name) {
 }
 
 std::string pause_backfill(const std::string &name) {
+  pg::require_writable("a backfill cannot be paused");
   Job const job = job_for_caller(name, true);
   require(job, Action::pause);
   if (!coordinator_lives(job.id)) {
@@ -299,6 +294,7 @@ std::string pause_backfill(const std::string &name) {
 }
 
 std::string cancel_backfill(const std::string &name) {
+  pg::require_writable("a backfill cannot be cancelled");
   Job const seen = job_for_caller(name);
   require(seen, Action::cancel);
   take_over(seen);
@@ -310,7 +306,7 @@ std::string cancel_backfill(const std::string &name) {
 }
 
 std::string retry_chunk(const std::string &name, std::int64_t chunk) {
-  require_primary();
+  pg::require_writable("a backfill cannot run");
   Job const job = job_for_caller(name, true);
   require(job, Action::retry);
   require_chunk(job, chunk);
@@ -323,7 +319,7 @@ std::string retry_chunk(const std::string &name, std::int64_t chunk) {
 }
 
 std::string audit_again(const std::string &name) {
-  require_primary();
+  pg::require_writable("a backfill cannot run");
   Job const job = job_for_caller(name, true);
   require(job, Action::audit);
   reopen_audit(job.id);
@@ -351,6 +347,7 @@ std::string alter_backfill(const std::string &name, std::optional<std::int64_t> 
                            const std::optional<std::string> &retention, const std::optional<std::string> &throttle,
                            const std::optional<std::vector<std::string>> &windows,
                            const std::optional<std::string> &read_from) {
+  pg::require_writable("a backfill cannot be altered");
   Job const job = job_for_caller(name, true);
   require(job, Action::alter);
   Changes changes{job.spec.document, {}};
@@ -372,7 +369,7 @@ std::string alter_backfill(const std::string &name, std::optional<std::int64_t> 
 }
 
 std::string maintain() {
-  require_primary();
+  pg::require_writable("a backfill cannot run");
   Oid const caller = pg::current_role();
   Upkeep done;
   for (int const id : jobs_at_work()) {

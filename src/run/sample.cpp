@@ -428,9 +428,7 @@ std::vector<std::string> tell(const Job &job, const Chosen &chosen, const Findin
 }  // namespace
 
 std::vector<std::string> sample_backfill(const std::string &name, std::int64_t chunks) {
-  if (pg::in_recovery())
-    throw Error(sqlstate::read_only_sql_transaction, "a backfill cannot be sampled on a standby", {},
-                "Connect to the primary server.");
+  pg::require_writable("a backfill cannot be sampled");
   Job const job = job_for_caller(name);
   require_count(chunks);
   require_state(job);

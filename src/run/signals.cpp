@@ -15,6 +15,8 @@ namespace backfill {
 
 namespace {
 
+// Where throttle.free_disk does not say how much.
+constexpr std::int64_t wal_segments_kept_free = 32, bytes_kept_free = 512 << 20;
 constexpr std::int64_t page = 8192;  // of WAL: positions that differ by less are the same to us
 
 std::string seconds(std::int64_t milliseconds) { return format_duration(static_cast<double>(milliseconds) / 1000); }
@@ -73,9 +75,36 @@ double shortage(const Throttle &throttle, const pg::DiskSpace &space) {
                   below(throttle.free_disk_percent / 100 * static_cast<double>(space.total)));
 }
 
+// Nobody has asked for this look, so a disk that does not tell holds nobody.
+template <typename Fn>
+std::optional<pg::DiskSpace> space_of(Fn disk) {
+  try {
+    return disk();
+  } catch (const Error &) {
+    return std::nullopt;
+  }
+}
+
+// Without room for WAL the server stops, without room in its tablespace whoever writes to the table fails: the last of it is
+// not ours, also where throttle.free_disk says nothing.
+void look_at_last_room(const Job &job, std::vector<Excess> &out) {
+  std::string reason;
+  auto const look = [&](const std::string &name, const std::optional<pg::DiskSpace> &space, std::int64_t needed) {
+    if (reason.empty() && space && space->free < needed)
+      reason = format_bytes(space->free) + " of disk free for " + name + ", limit " + format_bytes(needed) +
+               " where throttle.free_disk is not set";
+  };
+  look("pg_wal", space_of(pg::wal_disk), wal_segments_kept_free * pg::wal_segment_bytes());
+  for (const Place &place : places_of(job.live)) {
+    std::optional<pg::DiskSpace> const space = space_of([&] { return pg::tablespace_disk(place.tablespace); });
+    look("tablespace " + place.name, space, space ? std::min(bytes_kept_free, space->total / 100) : 0);
+  }
+  if (!reason.empty()) out.push_back({"free_disk", reason});
+}
+
 void look_at_disks(const Job &job, std::vector<Excess> &out) {
   const Throttle &throttle = job.spec.throttle;
-  if (throttle.free_disk == 0 && throttle.free_disk_percent <= 0) return;
+  if (throttle.free_disk == 0 && throttle.free_disk_percent <= 0) return look_at_last_room(job, out);
   double worst = 0;
   std::string reason;
   auto const look = [&](const std::string &name, const pg::DiskSpace &space) {

@@ -177,7 +177,7 @@ void look_at_load(int id, int stage) {
     if (limits != watch.limits) watch.held.clear();
     watch.limits = limits;
     put_rates(job->spec.throttle);
-    if (job->spec.throttle.has_signals()) look_at_signals(*job, now);
+    look_at_signals(*job, now);
     std::string signals;
     std::string const line = judge(*job, stage, &signals);
     tell(id, line, signals, now);

@@ -27,27 +27,6 @@ WITH alive AS (
    WHERE l.locktype = 'object' AND l.granted AND l.objsubid = 1
      AND l.classid = 'backfill.job'::pg_catalog.regclass
      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-), work AS (
-  -- Every step weighs what it is estimated to cost, in rows: a chunk its rows; an index 15 %, a check 5 % and anything
-  -- else 1 % of the rows of all chunks.
-  SELECT s.job_id,
-         count(*) FILTER (WHERE s.chunk IS NOT NULL) AS chunks_total,
-         count(*) FILTER (WHERE s.chunk IS NOT NULL AND s.status IN ('done', 'skipped') AND NOT s.replace) AS chunks_done,
-         COALESCE(sum(s.rows) FILTER (WHERE s.chunk IS NOT NULL), 0)::bigint AS rows_done,
-         sum(w.weight) AS weight,
-         sum(w.weight * CASE WHEN s.status IN ('done', 'skipped') THEN 1
-                             WHEN s.chunk IS NOT NULL THEN LEAST(s.rows::numeric / GREATEST(s.rows_estimated, 1), 0.99)
-                             ELSE 0 END) AS weight_done,
-         (array_agg(s.phase ORDER BY s.stage, s.id) FILTER (WHERE s.status NOT IN ('done', 'skipped')))[1] AS open_phase,
-         string_agg(DISTINCT s.waiting_for, '; ') AS waiting_for
-    FROM backfill.step AS s
-    JOIN backfill.job AS j ON j.id = s.job_id,
-         LATERAL (SELECT CASE WHEN s.chunk IS NOT NULL THEN GREATEST(s.rows_estimated, 1)
-                              WHEN s.kind IN ('key', 'index') THEN 0.15 * GREATEST(j.rows_estimated, 1)
-                              WHEN s.kind = 'check' THEN 0.05 * GREATEST(j.rows_estimated, 1)
-                              ELSE 0.01 * GREATEST(j.rows_estimated, 1) END AS weight) AS w
-   WHERE s.phase NOT IN ('publish', 'after')
-   GROUP BY s.job_id
 ), honest AS (
   SELECT j.*, w.chunks_total, w.chunks_done, w.rows_done, w.open_phase, w.waiting_for AS steps_waiting_for,
          a.job_id IS NOT NULL AS alive,
@@ -63,8 +42,26 @@ WITH alive AS (
                     AND NOT EXISTS (SELECT FROM backfill.waiver AS v
                                      WHERE v.job_id = e.job_id AND v.check_name = e.check_name AND v.audit = e.audit)) AS blocked
     FROM backfill.job AS j
-    LEFT JOIN work AS w ON w.job_id = j.id
     LEFT JOIN alive AS a ON a.job_id = j.id
+   -- Job by job, so that the steps of those that are not asked for are not read: they are history, and it grows.
+   CROSS JOIN LATERAL (
+     -- Every step weighs what it is estimated to cost, in rows: a chunk its rows; an index 15 %, a check 5 % and anything
+     -- else 1 % of the rows of all chunks.
+     SELECT count(*) FILTER (WHERE s.chunk IS NOT NULL) AS chunks_total,
+            count(*) FILTER (WHERE s.chunk IS NOT NULL AND s.status IN ('done', 'skipped') AND NOT s.replace) AS chunks_done,
+            COALESCE(sum(s.rows) FILTER (WHERE s.chunk IS NOT NULL), 0)::bigint AS rows_done,
+            sum(w.weight) AS weight,
+            sum(w.weight * CASE WHEN s.status IN ('done', 'skipped') THEN 1
+                                WHEN s.chunk IS NOT NULL THEN LEAST(s.rows::numeric / GREATEST(s.rows_estimated, 1), 0.99)
+                                ELSE 0 END) AS weight_done,
+            (array_agg(s.phase ORDER BY s.stage, s.id) FILTER (WHERE s.status NOT IN ('done', 'skipped')))[1] AS open_phase,
+            string_agg(DISTINCT s.waiting_for, '; ') AS waiting_for
+       FROM backfill.step AS s,
+            LATERAL (SELECT CASE WHEN s.chunk IS NOT NULL THEN GREATEST(s.rows_estimated, 1)
+                                 WHEN s.kind IN ('key', 'index') THEN 0.15 * GREATEST(j.rows_estimated, 1)
+                                 WHEN s.kind = 'check' THEN 0.05 * GREATEST(j.rows_estimated, 1)
+                                 ELSE 0.01 * GREATEST(j.rows_estimated, 1) END AS weight) AS w
+      WHERE s.job_id = j.id AND s.phase NOT IN ('publish', 'after')) AS w
 )
 SELECT h.id, h.name, h.owner,
        format('%I.%I', h.target_schema, h.target_name) AS target,
