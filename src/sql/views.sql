@@ -20,6 +20,12 @@ LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_look_back';
 COMMENT ON FUNCTION backfill.look_back(integer) IS
   'What a rollback of a published job would carry over, of what has been drained so far, and what stands in its way. No row for any other job or where the caller may not see it. Locks: ACCESS SHARE on both versions and the logs.';
 
+-- A view that calls a volatile function is computed for every job before one of them is looked for.
+CREATE FUNCTION backfill.clock() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN pg_catalog.clock_timestamp();
+COMMENT ON FUNCTION backfill.clock() IS 'The time of day for views: clock_timestamp(), but the planner may take it for the same within a statement. Takes no locks.';
+
 CREATE VIEW backfill.job_status AS
 WITH alive AS (
   SELECT l.objid::integer AS job_id
@@ -27,41 +33,6 @@ WITH alive AS (
    WHERE l.locktype = 'object' AND l.granted AND l.objsubid = 1
      AND l.classid = 'backfill.job'::pg_catalog.regclass
      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-), honest AS (
-  SELECT j.*, w.chunks_total, w.chunks_done, w.rows_done, w.open_phase, w.waiting_for AS steps_waiting_for,
-         a.job_id IS NOT NULL AS alive,
-         CASE WHEN j.state = 'running' AND a.job_id IS NULL
-               AND (j.launched_at IS NULL OR j.launched_at < clock_timestamp() - interval '10 s') THEN 'stalled'
-              ELSE j.state END AS honest_state,
-         j.ran_for + COALESCE(clock_timestamp() - j.running_since, '0') AS ran,
-         -- 100 only when it is so
-         CASE WHEN j.state IN ('ready', 'published', 'finished') THEN 1
-              ELSE LEAST(COALESCE(w.weight_done / NULLIF(w.weight, 0), 0), 0.999) END AS share,
-         EXISTS (SELECT FROM backfill.evidence AS e
-                  WHERE e.job_id = j.id AND e.audit = j.audit AND e.scope <> 'pre' AND e.outcome IN ('fail', 'error')
-                    AND NOT EXISTS (SELECT FROM backfill.waiver AS v
-                                     WHERE v.job_id = e.job_id AND v.check_name = e.check_name AND v.audit = e.audit)) AS blocked
-    FROM backfill.job AS j
-    LEFT JOIN alive AS a ON a.job_id = j.id
-   -- Job by job, so that the steps of those that are not asked for are not read: they are history, and it grows.
-   CROSS JOIN LATERAL (
-     -- Every step weighs what it is estimated to cost, in rows: a chunk its rows; an index 15 %, a check 5 % and anything
-     -- else 1 % of the rows of all chunks.
-     SELECT count(*) FILTER (WHERE s.chunk IS NOT NULL) AS chunks_total,
-            count(*) FILTER (WHERE s.chunk IS NOT NULL AND s.status IN ('done', 'skipped') AND NOT s.replace) AS chunks_done,
-            COALESCE(sum(s.rows) FILTER (WHERE s.chunk IS NOT NULL), 0)::bigint AS rows_done,
-            sum(w.weight) AS weight,
-            sum(w.weight * CASE WHEN s.status IN ('done', 'skipped') THEN 1
-                                WHEN s.chunk IS NOT NULL THEN LEAST(s.rows::numeric / GREATEST(s.rows_estimated, 1), 0.99)
-                                ELSE 0 END) AS weight_done,
-            (array_agg(s.phase ORDER BY s.stage, s.id) FILTER (WHERE s.status NOT IN ('done', 'skipped')))[1] AS open_phase,
-            string_agg(DISTINCT s.waiting_for, '; ') AS waiting_for
-       FROM backfill.step AS s,
-            LATERAL (SELECT CASE WHEN s.chunk IS NOT NULL THEN GREATEST(s.rows_estimated, 1)
-                                 WHEN s.kind IN ('key', 'index') THEN 0.15 * GREATEST(j.rows_estimated, 1)
-                                 WHEN s.kind = 'check' THEN 0.05 * GREATEST(j.rows_estimated, 1)
-                                 ELSE 0.01 * GREATEST(j.rows_estimated, 1) END AS weight) AS w
-      WHERE s.job_id = j.id AND s.phase NOT IN ('publish', 'after')) AS w
 )
 SELECT h.id, h.name, h.owner,
        format('%I.%I', h.target_schema, h.target_name) AS target,
@@ -105,7 +76,42 @@ SELECT h.id, h.name, h.owner,
        END AS next_command,
        h.description, h.requested_by, h.responsible, h.reason, h.success_criteria, h.planned_by, h.planned_at,
        h.ready_at, h.published_at, h.ended_at
-  FROM honest AS h;
+  FROM (
+    SELECT j.*, w.chunks_total, w.chunks_done, w.rows_done, w.open_phase, w.waiting_for AS steps_waiting_for,
+           a.job_id IS NOT NULL AS alive,
+           CASE WHEN j.state = 'running' AND a.job_id IS NULL
+                 AND (j.launched_at IS NULL OR j.launched_at < backfill.clock() - interval '10 s') THEN 'stalled'
+                ELSE j.state END AS honest_state,
+           j.ran_for + COALESCE(backfill.clock() - j.running_since, '0') AS ran,
+           -- 100 only when it is so
+           CASE WHEN j.state IN ('ready', 'published', 'finished') THEN 1
+                ELSE LEAST(COALESCE(w.weight_done / NULLIF(w.weight, 0), 0), 0.999) END AS share,
+           EXISTS (SELECT FROM backfill.evidence AS e
+                    WHERE e.job_id = j.id AND e.audit = j.audit AND e.scope <> 'pre' AND e.outcome IN ('fail', 'error')
+                      AND NOT EXISTS (SELECT FROM backfill.waiver AS v
+                                       WHERE v.job_id = e.job_id AND v.check_name = e.check_name AND v.audit = e.audit)) AS blocked
+      FROM backfill.job AS j
+      LEFT JOIN alive AS a ON a.job_id = j.id
+     -- Job by job, so that the steps of those that are not asked for are not read: they are history, and it grows.
+     CROSS JOIN LATERAL (
+       -- Every step weighs what it is estimated to cost, in rows: a chunk its rows; an index 15 %, a check 5 % and anything
+       -- else 1 % of the rows of all chunks.
+       SELECT count(*) FILTER (WHERE s.chunk IS NOT NULL) AS chunks_total,
+              count(*) FILTER (WHERE s.chunk IS NOT NULL AND s.status IN ('done', 'skipped') AND NOT s.replace) AS chunks_done,
+              COALESCE(sum(s.rows) FILTER (WHERE s.chunk IS NOT NULL), 0)::bigint AS rows_done,
+              sum(w.weight) AS weight,
+              sum(w.weight * CASE WHEN s.status IN ('done', 'skipped') THEN 1
+                                  WHEN s.chunk IS NOT NULL THEN LEAST(s.rows::numeric / GREATEST(s.rows_estimated, 1), 0.99)
+                                  ELSE 0 END) AS weight_done,
+              (array_agg(s.phase ORDER BY s.stage, s.id) FILTER (WHERE s.status NOT IN ('done', 'skipped')))[1] AS open_phase,
+              string_agg(DISTINCT s.waiting_for, '; ') AS waiting_for
+         FROM backfill.step AS s,
+              LATERAL (SELECT CASE WHEN s.chunk IS NOT NULL THEN GREATEST(s.rows_estimated, 1)
+                                   WHEN s.kind IN ('key', 'index') THEN 0.15 * GREATEST(j.rows_estimated, 1)
+                                   WHEN s.kind = 'check' THEN 0.05 * GREATEST(j.rows_estimated, 1)
+                                   ELSE 0.01 * GREATEST(j.rows_estimated, 1) END AS weight) AS w
+        WHERE s.job_id = j.id AND s.phase NOT IN ('publish', 'after')) AS w
+  ) AS h;
 
 CREATE VIEW backfill.jobs WITH (security_barrier) AS
 SELECT id, name, target, strategy, state, phase, chunks_done, chunks_total, rows_done, rows_estimated, progress,
