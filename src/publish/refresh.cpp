@@ -16,6 +16,7 @@
 #include "core/sql_text.hpp"
 #include "pg/acl.hpp"
 #include "pg/clone_index.hpp"
+#include "pg/fault.hpp"
 #include "pg/matview.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -328,6 +329,7 @@ std::string tell_refreshes(const Job &job) {
 
 void refresh_now(const Job &job) {
   interrupt_refreshes(job);  // he has a step locked while he finishes it
+  fault("refresh", "interrupted");
   for (const Step &step : take_steps(job)) {
     try {
       pg::subtransaction([&] {

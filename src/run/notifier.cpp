@@ -11,6 +11,7 @@
 #include "core/error.hpp"
 #include "core/webhook.hpp"
 #include "pg/database.hpp"
+#include "pg/fault.hpp"
 #include "pg/http.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
@@ -128,7 +129,9 @@ bool Notifier::begin_due() {
   if (free == 0) return false;
   std::vector<Message> const messages = pg::transaction([&] {
     hosts_ = pg::setting("backfill.webhook_hosts");
-    return take_messages(busy_jobs(), free);
+    std::vector<Message> taken = take_messages(busy_jobs(), free);
+    if (!taken.empty()) fault("message", "taken");
+    return taken;
   });
   for (const Message &message : messages) begin(message);
   return !messages.empty();
@@ -143,6 +146,7 @@ void Notifier::begin(const Message &message) {
     return;
   }
   pg::report_activity("backfill notifier: job " + std::to_string(message.job) + " to " + webhook.place());
+  fault("message", "committed");
   try {
     poster_.begin(
         {++number_,
@@ -159,12 +163,15 @@ void Notifier::record(const pg::Answer &answer) {
   Due const due = open_.at(answer.id);
   open_.erase(answer.id);
   rests_until_[due.job] = pg::now_ms() + rest;
+  fault("message", "delivered");
   pg::transaction([&] {
     if (answer.status >= 200 && answer.status < 300)
       record_sent(due.job, due.id);
     else
       record_unsent(due.job, due.id, answer_text(answer), answer.retry_after);
+    fault("message", "marked");
   });
+  fault("message", "recorded");
 }
 
 void notify() {

@@ -126,6 +126,7 @@ bool metrics(const Job &job, const Step &) {
 // Under the drain lock no swap exchanges the tables, but one may have since the step was claimed.
 bool after(const Job &job, const Step &step) {
   pg::lock_job(job.id, pg::JobLock::drain);
+  fault(step.kind, "locked");
   if (std::optional<Job> const now = load_job(job.id)) run_after_step(*now, step);
   return true;
 }

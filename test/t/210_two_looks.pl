@@ -14,6 +14,14 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $node = new_fault_node();
+my $only = $ENV{BACKFILL_RACES};    # a pattern
+
+sub race
+{
+  my ($name, $play) = @_;
+  $play->() if !defined $only || $name =~ /$only/;
+  return;
+}
 
 # A lock at which processes wait; it is a prepared transaction's.
 sub hold    { my ($lock) = @_; value($node, "BEGIN; SELECT pg_advisory_xact_lock($lock); PREPARE TRANSACTION 'held $lock'"); return }
@@ -43,7 +51,7 @@ sub start_session
 # The coordinator reads that the job is ready; a publish commits, which takes the capture triggers off the table that was
 # live; the coordinator looks for them, and takes the publish for broken capture.
 # Defence: it looks at both under the job's row lock, for which the publisher waits.
-{
+race published => sub {
   ready_job('published');
   hold(101);
   my $fault = arm($node, 'ready_looked', 'wait:101');
@@ -60,12 +68,12 @@ sub start_session
   unlike(slurp_file($node->logfile), qr/capture triggers/, '- nobody takes it for broken capture');
   is(job($node, 'published', q{concat_ws('; ', state, waiting_for, error)}), 'published', '- and the job is well');
   value($node, q{SELECT backfill_finish('published')});
-}
+};
 
 # A worker has claimed a chunk and not committed; a cancel that asks the ledger who is at work does not see him, and drops the
 # tables under his hands while he begins.
 # Defence: cancel ends whoever is there by the processes there are.
-{
+race cancelled => sub {
   $node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'backfill')});
   table_with_control($node, 'cancelled');
   my $before = leftovers($node);
@@ -80,12 +88,12 @@ sub start_session
     '0', '- the worker is gone');
   release(102);
   fails('- and nothing is left', leftovers($node, $before));
-}
+};
 
 # A row is changed while its chunk is being copied.  Were the log drained then, the change would go to the shadow first, and
 # the copy would put the row there again as it was before.
 # Defence: the log waits until every chunk is copied.
-{
+race in_passing => sub {
   table_with_control($node, 'in_passing');
   plan_job($node, 'in_passing');
   hold(103);
@@ -104,7 +112,7 @@ sub start_session
   ok(settle($node, 'in_passing', 'ready'), '- the job becomes ready');
   fails('- and no change is lost', equals_transform($node, 'in_passing', job($node, 'in_passing', 'shadow')));
   value($node, q{SELECT backfill_cancel('in_passing')});
-}
+};
 
 # -- a publisher, held between what it does while others work and the locks under which it swaps
 
@@ -122,7 +130,7 @@ sub publish_held_at
 }
 
 # A row is written after the last look at the log without locks.  Defence: the log is drained once more under the lock.
-{
+race written => sub {
   my $session = publish_held_at('written', 104, 'ahead');
   poke($node, 'written') foreach 1 .. 3;
   release(104);
@@ -130,11 +138,11 @@ sub publish_held_at
   like($session->{out}, qr/^published written/, 'writes before the last lock: published');
   fails('- and none is lost', equals_transform($node, 'written'));
   value($node, q{SELECT backfill_finish('written')});
-}
+};
 
 # A view is made after the dependents were read; the swap does not know it, and it goes on to read the archive.  Defence: the
 # dependents are compared under the lock, and the try gives way to one that knows it.
-{
+race viewed => sub {
   my $session = publish_held_at('viewed', 105, 'ahead');
   value($node, 'CREATE VIEW of_viewed AS SELECT id, label FROM viewed');
   release(105);
@@ -142,11 +150,11 @@ sub publish_held_at
   like($session->{out}, qr/^published viewed/, 'a view made before the last lock: published');
   is(value($node, q{SELECT count(*) FROM of_viewed WHERE label LIKE 'new%'}), '200', '- and the view reads the new version');
   value($node, q{SELECT backfill_finish('viewed')});
-}
+};
 
 # Two publish the same job at once; the second has looked at the state before the first committed.  Defence: it looks again
 # under the job's lock.
-{
+race twice => sub {
   my $session = publish_held_at('twice', 106, 'begun');
   value($node, q{SELECT backfill_publish('twice')});
   release(106);
@@ -154,21 +162,21 @@ sub publish_held_at
   like($session->{err}, qr/backfill "twice" is published by now/, 'published twice at once: the second is told');
   fails('- and nothing was swapped back', equals_transform($node, 'twice'));
   value($node, q{SELECT backfill_finish('twice')});
-}
+};
 
 # The coordinator has not seen yet that the capture was switched off.  Defence: the publisher looks for himself.
-{
+race uncaptured => sub {
   ready_job('uncaptured');
   my $trigger = value($node, q{SELECT tgname FROM pg_trigger WHERE tgrelid = 'uncaptured'::regclass AND tgname LIKE 'backfill_capture%'});
   my ($status, $out, $err) = $node->psql('postgres',
     "BEGIN; ALTER TABLE uncaptured DISABLE TRIGGER $trigger; UPDATE uncaptured SET v = -v; SELECT backfill_publish('uncaptured')");
   like($err, qr/writes may have been missed/, 'published before anybody saw that capture was switched off: refused');
   value($node, q{SELECT backfill_cancel('uncaptured')});
-}
+};
 
 # Two rows of different chunks change places in a unique column, and one of the chunks is run again in the same moment: its
 # rows meet the other's old value in the shadow.  Defence: such a chunk is run again with the log drained in its snapshot.
-{
+race exchanged => sub {
   table_with_control($node, 'exchanged');
   value($node, 'ALTER TABLE exchanged ADD UNIQUE (v)');
   plan_job($node, 'exchanged');
@@ -183,17 +191,131 @@ sub publish_held_at
     '0', 'values change places while a chunk runs again: it gets through');
   fails('- with every row', equals_transform($node, 'exchanged', job($node, 'exchanged', 'shadow')));
   value($node, q{SELECT backfill_cancel('exchanged')});
-}
+};
 
 # The table is altered after the plan and before the run.  Defence: its fingerprint is compared before anything is built.
-{
+race altered => sub {
   table_with_control($node, 'altered');
   plan_job($node, 'altered');
   value($node, q{ALTER TABLE altered ADD COLUMN w integer; SELECT backfill_run('altered')});
   until_true(sub { return job($node, 'altered', 'state') =~ /^(failed|ready)$/ });
   like(job($node, 'altered', 'error'), qr/has changed since the plan/, 'a table altered after its plan: nothing is built');
   value($node, q{SELECT backfill_cancel('altered')});
-}
+};
+
+# A worker dies between two batches of a chunk.  Were the chunk begun anew, the rows of the first would be there twice.
+# Defence: a batch commits with its checkpoint, and whoever goes on with the chunk begins there.
+race in_batches => sub {
+  table_with_control($node, 'in_batches');
+  plan_job($node, 'in_batches', more => ', throttle: {rows_per_second: 100000}');    # so that a first batch is a part of a chunk
+  my $fault = arm($node, 'batch_committed', 'terminate');
+  value($node, q{SELECT backfill_run('in_batches')});
+  awaits($fault);
+  until_true(sub { return job($node, 'in_batches', 'state') =~ /^(failed|ready)$/ });
+  is(value($node, q{SELECT string_agg(attempts || ' ' || batches || ' ' || rows, ', ') FROM backfill.chunks
+      WHERE name = 'in_batches' AND status = 'failed'}), '1 1 25', 'a worker dies between two batches: the first is kept');
+  value($node, q{SELECT backfill_run('in_batches')});
+  until_true(sub { return job($node, 'in_batches', 'state') =~ /^(failed|ready)$/ });
+  is(job($node, 'in_batches', 'error'), '', '- no row comes twice');
+  is(value($node, q{SELECT string_agg(DISTINCT batches || ' ' || rows, ', ') FROM backfill.chunks
+      WHERE name = 'in_batches' AND lo LIKE '2024%'}), '2 50', '- and no batch is done again');
+  fails('- the rows are all there', equals_transform($node, 'in_batches', job($node, 'in_batches', 'shadow')));
+  value($node, q{SELECT backfill_cancel('in_batches')});
+};
+
+# A worker validates a key under the job's lock while the job is finished.  Were the key validated by finish before it asks for
+# that lock, each would wait for what the other has.
+# Defence: finish keeps the workers out before it locks any table.
+race validated => sub {
+  table_with_control($node, 'validated');
+  value($node, 'CREATE TABLE child (id bigint REFERENCES validated); INSERT INTO child VALUES (0)');
+  plan_job($node, 'validated');
+  value($node, q{SELECT backfill_run('validated')});
+  settle($node, 'validated', 'ready');
+  hold(107);
+  my $fault = arm($node, 'validate_locked', 'wait:107');
+  value($node, q{SELECT backfill_publish('validated')});
+  awaits($fault);
+  my ($out, $err) = ('', '');
+  my $finisher = start_session(q{SET application_name = 'finisher'; SELECT backfill_finish('validated')}, \$out, \$err);
+  my $waits = q{SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'finisher'
+    AND classid = 'backfill.job'::regclass AND objsubid = 2 AND NOT granted};
+  $node->poll_query_until('postgres', "SELECT EXISTS ($waits)") or die 'finish does not wait';
+  is(value($node, q{SELECT string_agg(relation::regclass || ' ' || mode, ', ') FROM pg_locks JOIN pg_stat_activity USING (pid)
+      WHERE application_name = 'finisher' AND relation IN ('validated'::regclass, 'child'::regclass) AND mode <> 'AccessShareLock'}),
+    '', 'finished while a worker validates: who waits for the worker has no table locked');
+  release(107);
+  $finisher->finish;
+  like($out, qr/^finished validated/, '- it is done');
+  is(value($node, q{SELECT bool_and(convalidated) FROM pg_constraint WHERE conrelid = 'child'::regclass}), 't', '- and so is the key');
+};
+
+# Finish has told those to stop who refresh a materialized view, and another claims the refresh before finish takes it away from
+# him.  He would wait for the end of finish to enter what he made, with the table locked that finish wants.
+# Defence: whoever has the refresh when it is taken away is told to stop.
+race refreshed => sub {
+  table_with_control($node, 'refreshed');
+  value($node, q{
+    CREATE FUNCTION gate(n bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+    BEGIN
+      IF (SELECT backend_type = 'backfill' FROM pg_stat_activity WHERE pid = pg_backend_pid()) THEN
+        PERFORM pg_advisory_xact_lock_shared(109);
+      END IF;
+      RETURN n;
+    END $$;
+    CREATE MATERIALIZED VIEW seen AS SELECT gate(count(*)) AS n FROM refreshed WHERE label LIKE 'new%'});
+  plan_job($node, 'refreshed', more => ', publish: {give_up_after: 10s}');
+  value($node, q{SELECT backfill_run('refreshed')});
+  settle($node, 'refreshed', 'ready');
+  hold($_) foreach 108 .. 110;
+  my $claim = arm($node, 'claim_made', 'wait:108');
+  value($node, q{SELECT backfill_publish('refreshed')});
+  awaits($claim);
+  my ($out, $err) = ('', '');
+  my $fault = 'refresh_interrupted:wait:110#finish_of_refreshed';
+  my $finisher =
+    start_session("LOAD 'backfill'; SET backfill.fault = '$fault'; SELECT backfill_finish('refreshed')", \$out, \$err);
+  awaits($fault);
+  release(108);
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND objid = 109 AND NOT granted AND backend_type = 'backfill')}) or die 'nobody refreshes';
+  release(110);
+  $finisher->finish;
+  like($out, qr/^finished refreshed/, 'a refresh claimed while finish takes it over: it is done') or diag($err);
+  is(value($node, 'SELECT n FROM seen'), '200', '- and the view is fresh');
+  release(109);
+};
+
+# A publisher waits for a table that refers to his.  Had he his own locked by then, its readers would wait as long.
+# Defence: the table in service is locked last.
+race ordered => sub {
+  table_with_control($node, 'ordered');
+  value($node, 'CREATE TABLE refers (id bigint REFERENCES ordered)');
+  plan_job($node, 'ordered', more => ', publish: {lock_timeout: 20s, max_lock: 20s}');
+  value($node, q{SELECT backfill_run('ordered')});
+  settle($node, 'ordered', 'ready');
+  hold(111);
+  my %writer = (out => '', err => '');
+  $writer{handle} = start_session('BEGIN; LOCK TABLE refers IN ROW EXCLUSIVE MODE; SELECT pg_advisory_xact_lock_shared(111); COMMIT',
+    \$writer{out}, \$writer{err});
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 111 AND NOT granted)});
+  my ($out, $err, $locked) = ('', '', '');
+  my $publisher = start_session(q{SET application_name = 'publisher'; SET deadlock_timeout = '60s'; SELECT backfill_publish('ordered')},
+    \$out, \$err);
+  until_true(sub {
+    $locked = value($node, q{
+      SELECT bool_or(granted AND relation = 'ordered'::regclass AND mode = 'AccessExclusiveLock')
+        FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'publisher'
+      HAVING bool_or(NOT granted AND relation = 'refers'::regclass)});
+    return $locked ne '';
+  });
+  is($locked, 'f', 'a publisher waits for a table that refers to his: his own is free');
+  release(111);
+  $writer{handle}->finish;
+  $publisher->finish;
+  like($out, qr/^published ordered/, '- he gets it in the end') or diag($err);
+  value($node, q{SELECT backfill_finish('ordered')});
+};
 
 $node->stop;
 done_testing();

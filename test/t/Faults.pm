@@ -18,7 +18,7 @@ use Time::HiRes qw(sleep time);
 our @EXPORT = qw(new_fault_node arm disarm in_session met come_back table_with_control drop_tables plan_job poke settle
   until_true fails leftovers equals_control equals_transform);
 
-our $patience = 60;    # seconds until a condition that does not come has failed the test
+our $patience = $ENV{PG_TEST_TIMEOUT_DEFAULT} // 60;    # seconds until a condition that does not come has failed the test
 
 my $serial = 0;
 
