@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The oracle: is a write ever lost?
 #
-#   bash test/oracle/run.sh [--seed N] [--rounds R | --minutes M] [VARIANT ...]
+#   bash test/oracle/run.sh [--seed N] [--rounds R | --minutes M] [--faults] [VARIANT ...]
 #
 # Each round makes a table and its control, lets writers do to both alike whatever can be done to a table, and takes the
 # table through plan, run, publish, rollback and publish again under that load.  Publish and rollback hold the table to
@@ -12,6 +12,11 @@
 # Variants replica, replica_query and replica_truncate read chunks on a standby that is always some time behind; they are
 # played when they are named.
 #
+# With --faults, whatever works at a job fails now and then: at points and in ways that the seed chooses, a process raises an
+# error, is terminated, is held up; once in a round the server is killed and recovers.  People then say again what they
+# said, and all that is asked of a round holds as without.  Writers notice nothing but the crash, which ends them; they are
+# started anew.  The last line tells how many faults were met.
+#
 # A last round shows that the oracle can fail: it takes the keys of deleted rows out of the capture log.
 #
 # The seed decides the spec and what the writers do; how their work falls together is up to the machine.
@@ -19,7 +24,7 @@ set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 variants=(join query blocks integer truncate retry pause cancel)
-seed=$((RANDOM)) rounds='' minutes='' chosen=()
+seed=$((RANDOM)) rounds='' minutes='' chosen=() faults='' faults_met=0
 tests=0 failures=0 writers=()
 oracle=$checkout/test/oracle
 
@@ -27,8 +32,9 @@ main() {
   read_arguments "$@"
   in_workspace "$@"
   build_and_install TESTING=1 || fail "the build failed"
-  start_cluster oracle "deadlock_timeout = 200ms" "max_connections = 50"
-  trap 'stop_writers; stop_clusters' EXIT
+  [ -z "$faults" ] || variants=(join crash query retry blocks crash integer truncate retry cancel)
+  start_cluster oracle "deadlock_timeout = 200ms" "max_connections = 50" "restart_after_crash = on"
+  trap 'stop_faults; stop_writers; stop_clusters' EXIT
   as postgres -d postgres -c 'CREATE ROLE keeper NOLOGIN' -c 'CREATE ROLE steward LOGIN IN ROLE keeper' -c 'CREATE ROLE writer LOGIN'
   echo "# seed $seed"
   RANDOM=$seed
@@ -40,7 +46,8 @@ main() {
     round=$((round + 1))
     play "$round" "$variant"
   done
-  [ ${#chosen[@]} != 0 ] || play $((round + 1)) sabotage
+  [ ${#chosen[@]} != 0 ] || faults='' play $((round + 1)) sabotage
+  [ -z "$faults" ] || echo "# $round rounds, $faults_met faults met, seed $seed"
   echo "1..$tests"
   [ "$failures" = 0 ]
 }
@@ -51,8 +58,9 @@ read_arguments() {
       --seed) seed=$2; shift ;;
       --rounds) rounds=$2; shift ;;
       --minutes) minutes=$2; shift ;;
+      --faults) faults=yes ;;
       --sabotage) chosen+=(sabotage) ;;
-      -*) fail "usage: run.sh [--seed N] [--rounds R | --minutes M] [VARIANT ...]" ;;
+      -*) fail "usage: run.sh [--seed N] [--rounds R | --minutes M] [--faults] [VARIANT ...]" ;;
       *) chosen+=("$1") ;;
     esac
     shift
@@ -77,10 +85,12 @@ play() {
   choose
   prepare "oracle_$round"
   start_writers
+  start_faults
   if ! "play_$variant"; then
     not_ok "$variant: the round came to its end"
     tell_job
   fi
+  stop_faults
   stop_writers
   writers_saw_no_error
   echo "# round $round: $((SECONDS - begin)) s, $(number 'SELECT last_value FROM oracle.work') transactions of writers"
@@ -90,6 +100,96 @@ play() {
 one_of() {
   local words=("$@")
   echo "${words[$((RANDOM % $#))]}"
+}
+
+# -- faults: one after the other, each until it is met or nobody comes by
+
+# By the state of the job: what it comes by then.
+points_of_running=(
+  claim_made claim_committed batch_copied batch_checkpointed batch_committed coordinator_looked worker_launched
+  shadow_made shadow_recorded shadow_committed capture_made capture_committed purge_made purge_recorded purge_committed
+  key_made key_committed index_made index_committed shape_made shape_committed analyze_vacuumed analyze_made analyze_committed
+  drain_taken drain_deleted drain_made drain_committed replace_made replace_committed
+  audit_made audit_committed check_made check_committed metrics_made ready_made ready_committed
+  pause_made cancel_taken_over cancel_dropped)
+points_of_ready=(
+  drain_taken drain_deleted drain_made drain_committed coordinator_looked ready_looked cancel_taken_over cancel_dropped
+  publish_prepared publish_ahead publish_locked publish_drained publish_renamed publish_moved publish_captured publish_recorded)
+points_of_published=(
+  reverse_drain_made reverse_drain_committed coordinator_looked finish_dropped rollback_aligned
+  rollback_prepared rollback_ahead rollback_locked rollback_drained rollback_renamed rollback_moved rollback_captured rollback_recorded)
+fault_ways=(error:40001 error:40001 terminate sleep:50 sleep:300)
+injector=''
+
+start_faults() {
+  [ -n "$faults" ] || return 0
+  inject "$RANDOM" &
+  injector=$!
+}
+
+# inject SEED: a process of its own, which draws by itself.
+inject() {
+  local n points
+  trap 'exit 0' TERM
+  RANDOM=$1
+  for ((n = 0; ; n++)); do
+    case $(number 'SELECT state FROM backfill.jobs ORDER BY id DESC LIMIT 1' 2>/dev/null) in
+      ready) points=("${points_of_ready[@]}") ;;
+      published) points=("${points_of_published[@]}") ;;
+      *) points=("${points_of_running[@]}") ;;
+    esac
+    arm "${points[RANDOM % ${#points[@]}]}:${fault_ways[RANDOM % ${#fault_ways[@]}]}#${database}_${1}_$n" 2>/dev/null
+    sleep "0.$((RANDOM % 5 + 1))"
+  done
+}
+
+stop_faults() {
+  [ -n "$injector" ] || return 0
+  kill "$injector" 2>/dev/null
+  wait "$injector" 2>/dev/null
+  injector=''
+  arm ''
+  local met=("$workspace/oracle/data/backfill_fault.${database}"_*)
+  [ ! -e "${met[0]}" ] || faults_met=$((faults_met + ${#met[@]}))
+}
+
+arm() {
+  as postgres -d postgres -c "LOAD 'backfill'" -c "ALTER SYSTEM SET backfill.fault = '$1'" -c 'SELECT pg_reload_conf()' >/dev/null
+}
+
+# The server is killed under the writers by the first process that comes to that point; then it is there again, and so are they.
+crash_at() {
+  local mark=$workspace/oracle/data/backfill_fault.crash_${database}_$1 end=$((SECONDS + 60))
+  stop_faults
+  arm "$1:crash#crash_${database}_$1"
+  until [ -e "$mark" ]; do
+    [ $SECONDS -lt $end ] || { echo "# nobody came to $1"; return 1; }
+    sleep 0.05
+  done
+  faults_met=$((faults_met + 1))
+  wait "${writers[@]}" 2>/dev/null
+  until [ "$(number 'SELECT NOT pg_is_in_recovery()' 2>/dev/null)" = t ]; do
+    [ $SECONDS -lt $end ] || { echo '# the server does not come back'; return 1; }
+    sleep 0.1
+  done
+  writers=()
+  while read -r gone; do
+    as postgres -d "$database" -c "ROLLBACK PREPARED '$gone'"
+  done < <(number "SELECT gid FROM pg_prepared_xacts WHERE database = '$database'")
+  start_writers
+  start_faults
+}
+
+# insist COMMAND ...: says it again where a fault may have been what was in the way.
+insist() {
+  local try
+  for try in 1 2 3 4 5 6 7 8; do
+    "$@" && return
+    [ -n "$faults" ] || return
+    echo "# once more: $1 ${2:0:60} (try $try)"
+    sleep 0.3
+  done
+  return 1
 }
 
 # What the seed decides.  Not in subshells: they would all draw the same.
@@ -201,11 +301,17 @@ read_from_there() {
     "$variant: all chunks were read on the standby"
 }
 
+play_crash() {
+  local points=(batch_copied batch_committed drain_deleted drain_made index_made analyze_made check_made)
+  plan_and_run || return
+  crash_at "${points[RANDOM % ${#points[@]}]}" && await_ready && publish_and_back
+}
+
 play_retry() {
   get_ready || return
   local chunk
   for chunk in 1 3 "$(number 'SELECT max(chunk) FROM backfill.chunks')"; do
-    call "SELECT backfill_retry('job', $chunk)" || return
+    insist call "SELECT backfill_retry('job', $chunk)" || return
     let_writers_work 50
   done
   await_ready && publish_and_back
@@ -232,10 +338,10 @@ await_truncated() {
 
 play_pause() {
   plan_and_run || return
-  call "SELECT backfill_pause('job')" && await "SELECT state = 'paused' FROM backfill.jobs" && let_writers_work 100 || return
+  insist call "SELECT backfill_pause('job')" && await "SELECT state = 'paused' FROM backfill.jobs" && let_writers_work 100 || return
   local done_then
   done_then=$(number "SELECT string_agg(chunk || ' ' || batches || ' ' || attempts, ',' ORDER BY chunk) FROM backfill.chunks WHERE status = 'done'")
-  call "SELECT backfill_run('job')" && await_ready || return
+  insist call "SELECT backfill_run('job')" && await_ready || return
   is "$(number "SELECT string_agg(chunk || ' ' || batches || ' ' || attempts, ',' ORDER BY chunk) FROM backfill.chunks
         WHERE chunk = ANY (string_to_array(regexp_replace('$done_then', ' [^,]*', '', 'g'), ',')::int[])")" "$done_then" \
     "$variant: no finished chunk was redone"
@@ -245,10 +351,10 @@ play_pause() {
 play_cancel() {
   local before after
   before=$(inventory)
-  plan_and_run && let_writers_work 50 && call "SELECT backfill_cancel('job')" || return
+  plan_and_run && let_writers_work 50 && insist call "SELECT backfill_cancel('job')" || return
   after=$(inventory)
   is "$(diff <(echo "$before") <(echo "$after"))" '' "$variant: the catalog is what it was"
-  get_ready && call "SELECT backfill_cancel('job')" || return
+  get_ready && insist call "SELECT backfill_cancel('job')" || return
   after=$(inventory)
   is "$(diff <(echo "$before") <(echo "$after"))" '' "$variant: and again, cancelled when ready"
   is "$(compare shop.control shop.orders "$columns")" '0 missing, 0 extra, 0 different' "$variant: orders is untouched"
@@ -288,7 +394,17 @@ get_ready() {
 }
 
 await_ready() {
-  as steward -d "$database" -c "SET client_min_messages = warning" -c "CALL backfill_wait('job', '60 s')"
+  local end=$((SECONDS + 180))
+  until as steward -d "$database" -c "SET client_min_messages = warning" -c "CALL backfill_wait('job', '60 s')"; do
+    [ -n "$faults" ] && [ $SECONDS -lt $end ] || return 1
+    nudge
+  done
+}
+
+# Whoever has failed, or was left without anybody at work, is told to go on.
+nudge() {
+  call "SELECT backfill_run(name) FROM backfill.jobs WHERE state IN ('failed', 'stalled', 'paused') OR waiting_for LIKE 'a coordinator%'" || :
+  sleep 0.3
 }
 
 publish_and_back() {
@@ -307,15 +423,19 @@ publish_and_back() {
   await "SELECT pending_keys = 0 FROM backfill.jobs" || return
   is "$(compare oracle.plain "$(number 'SELECT archive FROM backfill.jobs')" "$columns")" '0 missing, 0 extra, 0 different' \
     "$variant: the archive has been kept in step with the control"
-  call "SELECT backfill_finish('job')" || return
+  insist call "SELECT backfill_finish('job')" || return
   is "$(number "SELECT string_agg(oid::regclass::text, ', ') FROM pg_class WHERE relname ~ '_(backfill|archive)_[0-9]' OR relname ~ '^(log|reverse)_[0-9]'")" '' \
     "$variant: finished, it leaves nothing"
 }
 
 # swap CALL WANT COLUMNS: publishes or rolls back, and compares while nobody else can write to orders.
 swap() {
-  local out
-  out=$(as steward -d "$database" -1 -c "SELECT $1" -c "$(comparison "$2" shop.orders "$3")") || return
+  local out try
+  for ((try = 1; ; try++)); do
+    out=$(as steward -d "$database" -1 -c "SELECT $1" -c "$(comparison "$2" shop.orders "$3")") && break
+    [ -n "$faults" ] && [ $try -lt 12 ] || return 1
+    if [[ $1 == *publish* ]]; then await_ready || return; else nudge; fi
+  done
   swapped=${out##*$'\n'}
   echo "# ${out%$'\n'*}"
 }
@@ -405,12 +525,15 @@ call() {
   as steward -d "$database" -c "$1" >/dev/null
 }
 
-# await SQL: until it yields t, 60 seconds at most.
+# await SQL: until it yields t, 60 seconds at most, more among faults.
 await() {
-  local end=$((SECONDS + 60))
+  local end=$((SECONDS + 60)) looks=0
+  [ -z "$faults" ] || end=$((end + 120))
   until [ "$(number "$1")" = t ]; do
     [ $SECONDS -lt $end ] || { echo "# waited in vain for: $1"; return 1; }
     sleep 0.05
+    looks=$((looks + 1))
+    [ -z "$faults" ] || [ $((looks % 100)) != 0 ] || nudge
   done
 }
 
