@@ -157,11 +157,13 @@ arm() {
   as postgres -d postgres -c "LOAD 'backfill'" -c "ALTER SYSTEM SET backfill.fault = '$1'" -c 'SELECT pg_reload_conf()' >/dev/null
 }
 
-# The server is killed under the writers by the first process that comes to that point; then it is there again, and so are they.
-crash_at() {
+# The job is run, and the server killed under the writers by the first process that comes to that point; then it is there
+# again, and so are they.
+run_into_crash_at() {
   local mark=$workspace/oracle/data/backfill_fault.crash_${database}_$1 end=$((SECONDS + 60))
   stop_faults
   arm "$1:crash#crash_${database}_$1"
+  call "SELECT backfill_run('job')" || :
   until [ -e "$mark" ]; do
     [ $SECONDS -lt $end ] || { echo "# nobody came to $1"; return 1; }
     sleep 0.05
@@ -302,9 +304,9 @@ read_from_there() {
 }
 
 play_crash() {
-  local points=(batch_copied batch_committed drain_deleted drain_made index_made analyze_made check_made)
-  plan_and_run || return
-  crash_at "${points[RANDOM % ${#points[@]}]}" && await_ready && publish_and_back
+  local points=(batch_copied batch_committed purge_made index_made analyze_made drain_deleted drain_committed check_made)
+  plan || return
+  run_into_crash_at "${points[RANDOM % ${#points[@]}]}" && await_ready && publish_and_back
 }
 
 play_retry() {
@@ -383,9 +385,13 @@ whole_way() {
   get_ready && publish_and_back
 }
 
+plan() {
+  as steward -d "$database" -v spec="$(spec)" <<<"SELECT backfill_plan(:'spec')" >"$workspace/plan"
+}
+
 plan_and_run() {
-  as steward -d "$database" -v spec="$(spec)" <<<"SELECT backfill_plan(:'spec')" >"$workspace/plan" || return
-  call "SELECT backfill_run('job')" &&
+  plan || return
+  insist call "SELECT backfill_run('job')" &&
     await "SELECT state <> 'running' OR phase <> 'prepare' FROM backfill.jobs WHERE name = 'job' ORDER BY id DESC LIMIT 1"
 }
 
