@@ -9,7 +9,8 @@
 //
 // A table of up to 8 GB is first added up: the number of rows and the sum of their images' hashes, one pass over each
 // side, no join.  With a seed drawn anew, two sides that differ come to the same sum in one case of 2^64.  Only where they
-// do not agree are rows paired, to tell how many are missing, surplus or changed.
+// do not agree are rows paired, to tell how many are missing, surplus or changed.  Out of scope rows are copied as they
+// are: the sum of the bytes they are stored in costs half of that of their images, and mostly agrees as well.
 //
 // Images are compared with *<>, not <>: 1.0 is not 1.00, and two equal texts may differ.
 #include "audit/check.hpp"
@@ -101,8 +102,18 @@ void look_up_by_key() {
   pg::set_local("enable_mergejoin", "off");
 }
 
+// in_scope_sql() IS NOT TRUE, in a form that an index on the chunk column can answer where few rows are out of scope.
 std::string out_of_scope(const Job &job, const TableShape &shape, const char *alias) {
-  return "(" + in_scope_sql(job, shape, alias) + ") IS NOT TRUE";
+  std::string const column = quote_ident(alias) + "." + quote_ident(shape.chunk_column);
+  auto const value = [&](const std::string &text) {
+    return "CAST(" + quote_literal(text) + " AS " + shape.chunk_type + ")";
+  };
+  std::string condition =
+      "(" + column + " IS NULL OR " + column + " < " + value(*job.start) + " OR " + column + " >= " + value(*job.stop);
+  for (std::size_t i = 0; i + 1 < job.exclude.size(); i += 2)
+    condition +=
+        " OR (" + column + " >= " + value(job.exclude[i]) + " AND " + column + " < " + value(job.exclude[i + 1]) + ")";
+  return condition + ")";
 }
 
 // Rows that are due, those of them that the shadow lacks, and those it has with another image.
@@ -154,10 +165,43 @@ bool same_sum(const Scene &scene, const std::string &image, const std::string &f
   return true;
 }
 
+// Heap tables, in which whatever live has is of the same type in the shadow; columns that the shadow has besides come last.
+bool stored_alike(const Job &job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean(
+        "WITH part AS (SELECT a.attrelid, a.atttypid, row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum) AS "
+        "n"
+        "   FROM pg_attribute a WHERE a.attrelid IN ($1, $2) AND a.attnum > 0 AND NOT a.attisdropped)"
+        " SELECT (SELECT count(*) FROM pg_class c JOIN pg_am m ON m.oid = c.relam"
+        "   WHERE c.oid IN ($1, $2) AND c.relkind = 'r' AND c.relpersistence <> 't' AND m.amname = 'heap') = 2"
+        " AND NOT EXISTS (SELECT FROM part AS l WHERE l.attrelid = $1 AND NOT EXISTS"
+        "   (SELECT FROM part AS s WHERE s.attrelid = $2 AND s.n = l.n AND s.atttypid = l.atttypid))",
+        {pg::Param::oid(job.live), pg::Param::oid(job.shadow)});
+  });
+}
+
+Sum add_up_stored(const Scene &scene, const std::string &from, std::int64_t seed) {
+  pg::Result const found = scene.query("SELECT count(*) AS rows, backfill.stored_sum(r.tableoid, r.ctid, " +
+                                       std::to_string(seed) + ") AS image\nFROM ONLY " + from + " AS r\nWHERE " +
+                                       out_of_scope(scene.job, scene.shape, "r") + " AND " + scene.settled("r"));
+  return {found.only().integer("rows"), found.only().text("image")};
+}
+
+// Whether both sides are stored alike, out of scope; the tally then has them.
+bool same_bytes(const Scene &scene, Tally &tally) {
+  if (!stored_alike(scene.job)) return false;
+  std::int64_t const seed = new_seed();
+  Sum const due = add_up_stored(scene, qualified(scene.shape.schema, scene.shape.table), seed);
+  if (!(due == add_up_stored(scene, scene.shadow, seed))) return false;
+  tally.add(scene, due.rows);
+  return true;
+}
+
 // Both within one stretch: one snapshot, and where each row that is due has its image in the shadow, the unique key lets
 // a count stand for the way back.
 void prove_at_once(const Job &job, const TableShape &shape, Tally &tally) {
   with_scene(job, shape, false, {}, [&](const Scene &scene) {
+    if (same_bytes(scene, tally)) return;
     std::string const image = whole_image(job, shape, false, true);
     if (same_sum(scene, image, scene.shadow, out_of_scope(job, shape, "new"), tally)) return;
     pg::Result const due = compare_due(scene, image);

@@ -94,9 +94,8 @@ std::vector<Metric> metrics_of(const Scene &scene, const std::vector<std::string
     if (column == nullptr || (scene.pre && column->added)) continue;
     std::string const value = scene.table + "." + quote_ident(name);
     bool const live = !column->added;
-    // A row of nulls is not null itself.
-    metrics.push_back(
-        {name, "nulls", "pg_catalog.count(*) FILTER (WHERE pg_catalog.num_nulls(" + value + ") > 0)", live});
+    // A row of nulls is not null itself: count() takes it for a value.
+    metrics.push_back({name, "nulls", "pg_catalog.count(*) - pg_catalog.count(" + value + ")", live});
     if (!is_numeric(*column)) continue;
     bool const exact = column->base_type != "real" && column->base_type != "double precision";
     std::string const addend = exact ? value : value + "::numeric";  // a sum of doubles may overflow
