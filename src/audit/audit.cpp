@@ -12,6 +12,7 @@
 #include "audit/check.hpp"
 #include "audit/defaults.hpp"
 #include "audit/failures.hpp"
+#include "audit/metrics.hpp"
 #include "catalog/evidence.hpp"
 #include "core/spec_keys.hpp"
 #include "core/sql_text.hpp"
@@ -303,6 +304,8 @@ std::vector<Finding> examine(const Checks &checks, const Job &job, bool pre) {
   return findings;
 }
 
+constexpr char all_in_scope[] = "scope\n\n";
+
 // What checks must have in common to be measured in one pass; "" for one that cannot be.
 std::string pass_of(const Check &check, const Job &job, const TableShape &shape) {
   if (!check.kind->shares_pass()) return {};
@@ -360,6 +363,16 @@ std::string summary(const Evidence &evidence) {
   return text;
 }
 
+Verdict record(const Job &job, const Check &check, Finding finding) {
+  finding.whole.expected = expectation(check, job);
+  for (Evidence &chunk : finding.chunks) {
+    chunk.expected = finding.whole.expected;
+    insert_evidence(job, chunk);
+  }
+  insert_evidence(job, finding.whole);
+  return {finding.whole.outcome, summary(finding.whole)};
+}
+
 }  // namespace
 
 Check planned_check(const Step &step) { return check_of(step); }
@@ -393,16 +406,34 @@ std::vector<Verdict> run_checks(const Job &job, const std::vector<Step> &steps) 
   for (const Step &step : steps) checks.push_back(check_of(step));
   std::vector<Finding> const findings = examine_safely(checks, job, steps, pre);
   std::vector<Verdict> verdicts;
-  for (std::size_t i = 0; i < checks.size(); i++) {
-    Finding finding = findings[i];
-    finding.whole.expected = expectation(checks[i], job);
-    for (Evidence &chunk : finding.chunks) {
-      chunk.expected = finding.whole.expected;
-      insert_evidence(job, chunk);
-    }
-    insert_evidence(job, finding.whole);
-    verdicts.push_back({finding.whole.outcome, summary(finding.whole)});
+  for (std::size_t i = 0; i < checks.size(); i++) verdicts.push_back(record(job, checks[i], findings[i]));
+  return verdicts;
+}
+
+std::vector<Step> counted_by_metrics(const Job &job) {
+  TableShape const shape = read_shape(job);
+  std::vector<Step> counts;
+  for (const Step &step : load_steps(job.id, "check")) {
+    if (step.status != "pending") continue;
+    Check const check = check_of(step);
+    if (check.word == "row_count_delta" && pass_of(check, job, shape) == all_in_scope) counts.push_back(step);
   }
+  return counts;
+}
+
+std::vector<Verdict> collect_metrics(const Job &job, const std::vector<Step> &counts) {
+  TableShape const shape = read_shape(job);
+  std::vector<Verdict> verdicts;
+  with_scene(job, shape, false, {}, [&](const Scene &scene) {
+    MetricTotals const totals = store_metrics(scene, metric_columns(job, shape));
+    for (const Step &step : counts) {
+      Check const check = check_of(step);
+      Measurement found = read_counts(check, scene, totals.rows, totals.live_rows);
+      found.taken_at = scene.taken_at;
+      found.pending = scene.pending;
+      verdicts.push_back(pg::as_extension([&] { return record(job, check, finding_of(check, found, false)); }));
+    }
+  });
   return verdicts;
 }
 

@@ -33,7 +33,10 @@ std::vector<Verdict> run_checks(const Job &job, const std::vector<Step> &steps);
 inline Verdict run_check(const Job &job, const Step &step) { return run_checks(job, {step})[0]; }
 
 // Metrics of live and the new version side by side, into backfill.metric under job.audit; in one snapshot, as the owner.
-void collect_metrics(const Job &job);
+// counts: check steps of counted_by_metrics(), which are judged by the rows counted with it, and their evidence stored.
+std::vector<Verdict> collect_metrics(const Job &job, const std::vector<Step> &counts);
+// Pending check steps that only ask how many rows both sides have in scope.
+std::vector<Step> counted_by_metrics(const Job &job);
 
 // What stands between the job and its publication: names of checks of the newest audit that failed or could not run and
 // are not waived; empty when publish may go on.

@@ -156,6 +156,13 @@ std::vector<Measurement> measure_together(const std::vector<const Check *> &chec
   return measured;
 }
 
+Measurement read_counts(const Check &check, const Scene &scene, std::int64_t fresh, std::int64_t live) {
+  Aggregates const wanted = *wanted_of(check, scene);
+  Measurement found = wanted.read({static_cast<double>(fresh)}, {static_cast<double>(live)});
+  found.sql = scene.with() + one_pass(wanted, scene);
+  return found;
+}
+
 Measurement measure_alone(const Check &check, const Scene &scene) { return measure_together({&check}, scene)[0]; }
 
 std::string select_those(const Scene &scene, const std::string &condition) {

@@ -148,6 +148,8 @@ void with_trial(const Job &job, const TableShape &shape, bool pre, const SceneRa
 // Measures checks that have aggregates in this scene in one pass over each side, in their order.  Each measurement
 // carries the statement that would have measured it alone.
 std::vector<Measurement> measure_together(const std::vector<const Check *> &checks, const Scene &scene);
+// What a check that wants nothing but count(*) of both sides would have measured in this scene, where they have so many rows.
+Measurement read_counts(const Check &check, const Scene &scene, std::int64_t fresh, std::int64_t live);
 // For kinds whose aggregates are all there is to them.
 Measurement measure_alone(const Check &check, const Scene &scene);
 // What the check wants of a pass over the rows; nullopt: it cannot share one in this scene.

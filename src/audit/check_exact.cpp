@@ -108,8 +108,7 @@ std::string out_of_scope(const Job &job, const TableShape &shape, const char *al
   auto const value = [&](const std::string &text) {
     return "CAST(" + quote_literal(text) + " AS " + shape.chunk_type + ")";
   };
-  std::string condition =
-      "(" + column + " IS NULL OR " + column + " < " + value(*job.start) + " OR " + column + " >= " + value(*job.stop);
+  std::string condition = "(" + column + " >= " + value(*job.stop) + " OR " + column + " < " + value(*job.start);
   for (std::size_t i = 0; i + 1 < job.exclude.size(); i += 2)
     condition +=
         " OR (" + column + " >= " + value(job.exclude[i]) + " AND " + column + " < " + value(job.exclude[i + 1]) + ")";

@@ -11,9 +11,9 @@
 
 namespace backfill {
 
-// Of the subject's side, all buckets together.
+// Of the subject's side, all buckets together; and the rows of live.
 struct MetricTotals {
-  std::int64_t rows = 0;
+  std::int64_t rows = 0, live_rows = 0;
   std::map<std::string, std::int64_t> nulls;  // column -> how many
 };
 

@@ -112,17 +112,6 @@ bool audit(const Job &job, const Step &) {
   return true;
 }
 
-// They are for people to look at: what cannot be measured stands in nobody's way.
-bool metrics(const Job &job, const Step &) {
-  try {
-    pg::subtransaction([&] { collect_metrics(job); });
-  } catch (const Error &failure) {
-    if (is_transient(failure.sqlstate)) throw;
-    record_event(job.id, "no metrics", failure.sqlstate + ": " + failure.what());
-  }
-  return true;
-}
-
 // Under the drain lock no swap exchanges the tables, but one may have since the step was claimed.
 bool after(const Job &job, const Step &step) {
   pg::lock_job(job.id, pg::JobLock::drain);
@@ -142,9 +131,8 @@ struct SimpleKind {
   bool (*run)(const Job &, const Step &);
 };
 constexpr SimpleKind simple_kinds[] = {
-    {"shadow", make_shadow}, {"purge", purge},     {"key", index},       {"index", index},
-    {"shape", shape},        {"analyze", analyze}, {"audit", audit},     {"metrics", metrics},
-    {"release", after},      {"validate", after},  {"suspend", suspend},
+    {"shadow", make_shadow}, {"purge", purge}, {"key", index},     {"index", index},    {"shape", shape},
+    {"analyze", analyze},    {"audit", audit}, {"release", after}, {"validate", after}, {"suspend", suspend},
 };
 
 void run_simple(const Job &job, const Step &step) {
@@ -207,6 +195,41 @@ bool check(const Job &job, const Step &step) {
     for (std::size_t i = 1; i < steps.size(); i++) write_failure(job, steps[i], failure);
     throw;
   }
+  return true;
+}
+
+// They are for people to look at: what cannot be measured stands in nobody's way.
+void measure_for_people(const Job &job, const std::vector<Step> &counts) {
+  try {
+    std::vector<Verdict> const verdicts = pg::subtransaction([&] { return collect_metrics(job, counts); });
+    for (std::size_t i = 0; i < counts.size(); i++) {
+      tell_verdict(job, counts[i], verdicts[i]);
+      finish_step(counts[i]);
+    }
+  } catch (const Error &failure) {
+    if (is_transient(failure.sqlstate)) throw;
+    record_event(job.id, "no metrics", failure.sqlstate + ": " + failure.what());
+    for (const Step &count : counts) give_back_step(count);
+  }
+}
+
+// Metrics, and with them the checks that count the same rows.
+bool metrics(const Job &job, const Step &step) {
+  std::vector<Step> const counts = pg::transaction([&] { return claim_steps(job.id, counted_by_metrics(job)); });
+  try {
+    pg::transaction([&] {
+      measure_for_people(job, counts);
+      fault("metrics", "made");
+      finish_step(step);
+      fault("metrics", "recorded");
+    });
+  } catch (const Error &) {
+    pg::transaction([&] {
+      for (const Step &count : counts) give_back_step(count);
+    });
+    throw;
+  }
+  fault("metrics", "committed");
   return true;
 }
 
@@ -345,6 +368,7 @@ bool dispatch(const Job &job, const Step &step) {
   if (step.kind == "range" || step.kind == "blocks") return run_chunk(job, step);
   if (step.kind == "pre_check") return pre_check(job, step);
   if (step.kind == "check") return check(job, step);
+  if (step.kind == "metrics") return metrics(job, step);
   if (step.kind == "capture") return install_capture_patiently(job, step);
   if (step.kind == "drain") return drain(job, step);
   if (step.kind == "refresh") return refresh(job, step);
