@@ -9,8 +9,6 @@
 //
 // At plan time there is no shadow: a trial explains the same statements over an empty stand-in with the shadow's
 // columns, which parses, types and plans all of a check's SQL.
-#include <algorithm>
-
 #include "audit/check.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
@@ -129,12 +127,6 @@ pg::Result explain(const std::string &sql, const std::string &path) {
   return zeros;
 }
 
-// A check's passes may be read by as many processes as the job has workers, and the server allows.
-void allow_parallel_plans(const Job &job) {
-  constexpr char name[] = "max_parallel_workers_per_gather";
-  pg::set_local(name, std::to_string(std::min(std::stoi(pg::setting(name)), job.parallelism - 1)));
-}
-
 }  // namespace
 
 std::string Scene::settled(const std::string &alias) const {
@@ -185,10 +177,7 @@ void with_scene(const Job &job, const TableShape &shape, bool pre, const SceneRa
     scene.live = scene.pending == 0
                      ? sides.other + " AS " + scene.table
                      : "(SELECT * FROM " + sides.other + " AS s WHERE " + scene.settled("s") + ") AS " + scene.table;
-    as_transform(job, [&] {
-      allow_parallel_plans(job);
-      fn(scene);
-    });
+    as_transform(job, [&] { fn(scene); });
   });
 }
 
