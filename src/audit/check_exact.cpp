@@ -112,7 +112,7 @@ std::string out_of_scope(const Job &job, const TableShape &shape, const char *al
   for (std::size_t i = 0; i + 1 < job.exclude.size(); i += 2)
     condition +=
         " OR (" + column + " >= " + value(job.exclude[i]) + " AND " + column + " < " + value(job.exclude[i + 1]) + ")";
-  return condition + ")";
+  return condition + " OR " + column + " IS NULL)";
 }
 
 // Rows that are due, those of them that the shadow lacks, and those it has with another image.
