@@ -49,7 +49,7 @@ checks:
  - {check: accepted_range, column: v, min: 18, name: "accepted_range: error", where: "1 / (id - id) = 0"}
  - {check: relationships, column: parent, to_table: outcomes.parent, name: "relationships: pass", where: "id % 20 > 0"}
  - {check: relationships, column: parent, to_table: outcomes.parent, name: "relationships: warn", severity: warn}
- - {check: relationships, column: parent, to_table: outcomes.parent, name: "relationships: fail", max_percent: 4}
+ - {check: relationships, column: parent, to_table: outcomes.parent, name: "relationships: fail", error_if: "> 4%"}
  - {check: relationships, column: parent, to_table: outcomes.parent, name: "relationships: error", where: "1 / (id - id) = 0"}
  - {check: expression, sql: "v = 2 * id OR v IS NULL", name: "expression: pass"}
  - {check: expression, sql: "v = 2 * id", name: "expression: warn", severity: warn}
