@@ -336,14 +336,19 @@ void require_nothing_holds_back(const Step &step) {
 }
 
 // Interrupted for somebody's sake is not failed.
+bool gives_way(const Step &step, const Error &failure) {
+  if (failure.sqlstate != sqlstate::query_canceled) return false;
+  pg::transaction([&] { put_off_step(step, "others to be done: it was interrupted for them"); });
+  return true;
+}
+
 bool refresh(const Job &job, const Step &step) {
   require_nothing_holds_back(step);
   try {
     renew_contents(job, step);
   } catch (const Error &failure) {
     pg::transaction([&] { drop_twin_of(job, step); });
-    if (failure.sqlstate != sqlstate::query_canceled) throw;
-    pg::transaction([&] { put_off_step(step, "others to be done: it was interrupted for them"); });
+    if (!gives_way(step, failure)) throw;
   }
   return true;
 }
@@ -358,8 +363,7 @@ bool downstream(const Job &job, const Step &step) {
     });
     fault("downstream", "committed");
   } catch (const Error &failure) {
-    if (failure.sqlstate != sqlstate::query_canceled) throw;
-    pg::transaction([&] { put_off_step(step, "others to be done: it was interrupted for them"); });
+    if (!gives_way(step, failure)) throw;
   }
   return true;
 }
@@ -404,17 +408,24 @@ std::optional<std::string> changed_since_plan(const Job &job) {
 
 // Where the table is no longer what was planned, running again does not help: the server's error says what broke, not why.
 Error with_cause(const Job &job, const Step &step, const Error &failure) {
-  if (step.kind == "shadow" || is_transient(failure.sqlstate) || !changed_since_plan(job)) return failure;
+  if (step.kind == "shadow" || is_transient(failure.sqlstate)) return failure;
   return Error(failure.sqlstate, failure.what(),
                failure.detail + (failure.detail.empty() ? "" : " ") + "Table \"" + job.target_name +
                    "\" or the transform has changed since the plan.",
                "Cancel the backfill with SELECT backfill_cancel(" + quote_literal(job.name) + "); and plan it again.");
 }
 
+// True when there is one.
+bool note_obstacle(const Job &job) {
+  if (job.state == "published") return false;  // what is in service now need not look like what was planned on
+  std::optional<std::string> const what = changed_since_plan(job);
+  pg::transaction([&] { set_obstacle(job.id, what); });
+  return what.has_value();
+}
+
 void write_failure(const Job &job, const Step &step, const Error &error) {
   pg::set_statement_limit(0);
-  Error const failure = with_cause(job, step, error);
-  look_for_obstacle(job);
+  Error const failure = note_obstacle(job) ? with_cause(job, step, error) : error;
   pg::transaction([&] {
     if (!fail_step(step, failure, job.spec.strategy.retries))
       record_event(job.id, "step failed", step.title + ": " + failure.what() + " (" + failure.sqlstate + ")");
@@ -505,11 +516,7 @@ void keep_log_small(const Job &job) {
 
 }  // namespace
 
-void look_for_obstacle(const Job &job) {
-  if (job.state == "published") return;
-  std::optional<std::string> const what = changed_since_plan(job);
-  pg::transaction([&] { set_obstacle(job.id, what); });
-}
+void look_for_obstacle(const Job &job) { (void)note_obstacle(job); }
 
 bool run_step(const Job &job, const Step &step) {
   pg::report_activity("backfill " + job.name + ": " + step.title);
