@@ -2,9 +2,9 @@
 #include "publish/attempt.hpp"
 
 #include <algorithm>
-#include <random>
 
 #include "core/units.hpp"
+#include "pg/random.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
@@ -28,10 +28,7 @@ bool worth_another_try(const Error &failure) {
 }
 
 // Between half of the pause and all of it, so that two publishers do not meet again and again.
-Milliseconds jittered(Milliseconds pause) {
-  static std::minstd_rand random(static_cast<unsigned>(pg::my_pid()));
-  return std::uniform_int_distribution<Milliseconds>(pause / 2, pause)(random);
-}
+Milliseconds jittered(Milliseconds pause) { return pg::random_between(pause / 2, pause); }
 
 std::string milliseconds(std::int64_t count) { return std::to_string(count) + " ms"; }
 std::string tries_text(int count) { return std::to_string(count) + (count == 1 ? " try" : " tries"); }

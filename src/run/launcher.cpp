@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <map>
-#include <random>
 #include <string>
 
 #include "catalog/suspension.hpp"
@@ -22,6 +21,7 @@
 #include "core/version.hpp"
 #include "pg/database.hpp"
 #include "pg/launcher.hpp"
+#include "pg/random.hpp"
 #include "pg/role.hpp"
 #include "pg/settings.hpp"
 #include "pg/transaction.hpp"
@@ -43,10 +43,8 @@ struct Acquaintance {
   std::string found;  // what was last unusual about it, "" when nothing
 };
 
-std::int64_t jittered(std::int64_t interval) {
-  static std::minstd_rand random(static_cast<unsigned>(pg::my_pid()));
-  return interval + std::uniform_int_distribution<std::int64_t>(0, interval / 10)(random);
-}
+// Up to a tenth more, so that servers started together do not visit together.
+std::int64_t jittered(std::int64_t interval) { return interval + pg::random_between(0, interval / 10); }
 
 // Returns when the time has passed or the latch was set.
 void wait(std::int64_t milliseconds) {

@@ -4,10 +4,10 @@
 #include "run/upkeep.hpp"
 
 #include <algorithm>
-#include <random>
 
 #include "catalog/job.hpp"
 #include "pg/lock.hpp"
+#include "pg/random.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "run/coordinator.hpp"
@@ -81,9 +81,8 @@ void start_was_good(int job) {
 
 long pause_before_start(int starts) {
   if (starts <= starts_without_pause) return 0;
-  static std::minstd_rand random(static_cast<unsigned>(pg::my_pid()));
   long const pause = std::min(longest_pause, first_pause << std::min(starts - starts_without_pause - 1, 10));
-  return pause + std::uniform_int_distribution<long>(0, pause / 2)(random);
+  return pause + static_cast<long>(pg::random_between(0, pause / 2));
 }
 
 }  // namespace backfill
