@@ -86,8 +86,7 @@ void ReadSource::go_on() {
 // Until it is time for another look.
 bool ReadSource::hold_off() {
   std::int64_t const began = pg::now_ms();
-  for (std::int64_t left = pause_; left > 0; left = began + pause_ - pg::now_ms())
-    pg::wait_latch(static_cast<long>(left));
+  pg::sleep_interruptibly(pause_);
   pause_ = std::min(pause_ * 2, longest_pause);
   waited_ += pg::now_ms() - began;
   look_at_load(job_.id, step_.stage);
