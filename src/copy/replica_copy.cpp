@@ -27,20 +27,10 @@ std::string label(const Job &job) { return "replica " + quote_ident(job.spec.rea
 // What a text means is the same there: what pg/role.hpp and as_transform() pin here.  And nothing may stop the work there
 // but the replica's own needs.
 std::string pin_settings(const Job &job) {
-  const std::pair<const char *, std::string> settings[] = {
+  std::vector<std::pair<std::string, std::string>> settings = {
       {"application_name", "backfill " + job.name},
       {"search_path", job.search_path},
       {"TimeZone", job.time_zone},
-      {"DateStyle", "ISO, MDY"},
-      {"IntervalStyle", "postgres"},
-      {"extra_float_digits", "3"},
-      {"bytea_output", "hex"},
-      {"xmlbinary", "base64"},
-      {"row_security", "off"},
-      {"quote_all_identifiers", "off"},
-      {"standard_conforming_strings", "on"},
-      {"array_nulls", "on"},
-      {"transform_null_equals", "off"},
       {"default_transaction_isolation", "read committed"},
       {"default_transaction_read_only", "on"},
       {"synchronize_seqscans", "off"},
@@ -55,10 +45,11 @@ std::string pin_settings(const Job &job) {
   // As they are here, whatever the other server's configuration says.
   constexpr const char *shared[] = {
       "lc_monetary", "lc_numeric", "lc_time", "default_text_search_config", "timezone_abbreviations", "xmloption"};
+  for (const pg::PinnedSetting &pinned : pg::pinned_settings()) settings.emplace_back(pinned.name, pinned.value);
+  for (const char *name : shared) settings.emplace_back(name, pg::setting(name));
   std::string list;
   for (const auto &[name, value] : settings)
     list += (list.empty() ? "(" : ", (") + quote_literal(name) + ", " + quote_literal(value) + ")";
-  for (const char *name : shared) list += ", (" + quote_literal(name) + ", " + quote_literal(pg::setting(name)) + ")";
   return "SELECT pg_catalog.count(pg_catalog.set_config(name, value, false)) FROM (VALUES " + list +
          ") AS pinned (name, value) WHERE pg_catalog.current_setting(name, true) IS NOT NULL";
 }

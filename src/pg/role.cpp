@@ -16,13 +16,8 @@ namespace backfill::pg {
 
 namespace {
 
-struct Setting {
-  const char *name, *value;
-};
-
-// Settings that change the meaning of SQL text or of its result; and jit, which where plans of some kind are switched off
-// compiles every statement, also those under the locks of a swap.
-constexpr Setting pinned[] = {
+// Settings that change the meaning of SQL text or of its result.
+constexpr PinnedSetting pinned[] = {
     {"DateStyle", "ISO, MDY"},
     {"IntervalStyle", "postgres"},
     {"extra_float_digits", "1"},
@@ -36,12 +31,17 @@ constexpr Setting pinned[] = {
     {"check_function_bodies", "on"},
     {"default_table_access_method", "heap"},
     {"default_tablespace", ""},
+};
+
+// Triggers fire as for everybody; and where plans of some kind are switched off, jit compiles every statement, also those
+// under the locks of a swap.
+constexpr PinnedSetting pinned_besides[] = {
     {"session_replication_role", "origin"},
     {"jit", "off"},
 };
 
 // Our own statements read a handful of rows, also under the locks of a swap: no parallel worker is started for them.
-constexpr Setting own_pinned[] = {
+constexpr PinnedSetting own_pinned[] = {
     {"min_parallel_table_scan_size", "8MB"},
     {"min_parallel_index_scan_size", "512kB"},
 };
@@ -88,9 +88,10 @@ Identity become(Oid role, bool restricted, const char *search_path) {
     Identity outer;
     GetUserIdAndSecContext(&outer.role, &outer.security);
     outer.guc_level = NewGUCNestLevel();
-    for (const auto &setting : pinned) pin(setting.name, setting.value);
+    for (const PinnedSetting &setting : pinned) pin(setting.name, setting.value);
+    for (const PinnedSetting &setting : pinned_besides) pin(setting.name, setting.value);
     if (!restricted)
-      for (const auto &setting : own_pinned) pin(setting.name, setting.value);
+      for (const PinnedSetting &setting : own_pinned) pin(setting.name, setting.value);
     pin("search_path", search_path);
     SetUserIdAndSecContext(
         role, outer.security | SECURITY_LOCAL_USERID_CHANGE | (restricted ? SECURITY_RESTRICTED_OPERATION : 0));
@@ -106,6 +107,8 @@ void restore(const Identity &outer) {
 }
 
 }  // namespace detail
+
+std::span<const PinnedSetting> pinned_settings() { return pinned; }
 
 void set_local(const std::string &name, const std::string &value) {
   const char *const n = name.c_str(), *const v = value.c_str();

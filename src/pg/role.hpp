@@ -9,6 +9,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 
@@ -54,6 +55,13 @@ template <typename Fn>
 auto as_owner(Oid owner, Fn fn, const std::string &search_path = "pg_catalog, pg_temp") {
   return detail::as(owner, true, search_path.c_str(), fn);
 }
+
+// Settings that change the meaning of SQL text or of its result, as both identities have them: for another server that is
+// to compute the same.
+struct PinnedSetting {
+  const char *name, *value;
+};
+std::span<const PinnedSetting> pinned_settings();
 
 // SET LOCAL for the innermost as_extension/as_owner, or for the transaction outside of them.
 void set_local(const std::string &name, const std::string &value);
