@@ -135,6 +135,11 @@ double least_seconds(const Throttle &throttle, double rows, double wal_bytes) {
   return std::max(by_rows, by_wal);
 }
 
+double wanted_free(const Throttle &throttle, std::int64_t total) {
+  return std::max(static_cast<double>(throttle.free_disk),
+                  throttle.free_disk_percent / 100 * static_cast<double>(total));
+}
+
 std::vector<std::string> differences(const Node &before, const Node &after) {
   std::vector<std::string> out;
   const auto told = [](const Node *node) {

@@ -39,6 +39,9 @@ std::vector<std::string> describe(const Throttle &throttle, const std::string &z
 // The seconds that the rates alone allow for so many rows and bytes of WAL at least.
 double least_seconds(const Throttle &throttle, double rows, double wal_bytes);
 
+// The bytes that the section wants free of a file system of so many; 0: none.
+double wanted_free(const Throttle &throttle, std::int64_t total);
+
 // Every entry of the section in which two differ: "rows_per_second from none to 1000".
 std::vector<std::string> differences(const Node &before, const Node &after);
 

@@ -1,7 +1,6 @@
 // Tablespaces on one file system share what is free there.  What is needed is divided as the table and its indexes are now.
 #include "plan/disk.hpp"
 
-#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -45,12 +44,6 @@ std::vector<Disk> disks_of(const std::vector<Place> &places) {
   return out;
 }
 
-// What has to stay free by the throttle.
-double reserve(const Throttle &throttle, const pg::DiskSpace &space) {
-  return std::max(static_cast<double>(throttle.free_disk),
-                  throttle.free_disk_percent / 100 * static_cast<double>(space.total));
-}
-
 // WAL that shares no disk with the table is not part of what the new version needs there.
 std::optional<std::string> wal_warning(std::int64_t wal, const std::vector<Disk> &disks) {
   std::optional<pg::DiskSpace> const space = space_of(pg::wal_disk);
@@ -91,7 +84,7 @@ std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, std::
     if (wanted > disk.space.free)
       warnings.push_back("The new version needs ≈ " + format_bytes(wanted) + " " + where + ", where " +
                          format_bytes(disk.space.free) + " are free.");
-    else if (static_cast<double>(disk.space.free - wanted) < reserve(throttle, disk.space))
+    else if (static_cast<double>(disk.space.free - wanted) < wanted_free(throttle, disk.space.total))
       warnings.push_back("With the new version less than throttle.free_disk would be left " + where +
                          ": the run will wait until there is more.");
   }

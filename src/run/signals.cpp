@@ -3,7 +3,6 @@
 #include "run/signals.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/units.hpp"
 #include "pg/disk.hpp"
@@ -68,11 +67,8 @@ void look_at_snapshots(const Throttle &throttle, std::vector<Excess> &out) {
 
 // How far below the limit a disk is, as a share of the limit; not positive: it is not.
 double shortage(const Throttle &throttle, const pg::DiskSpace &space) {
-  auto const below = [&](double limit) {
-    return limit > 0 ? 1 - static_cast<double>(space.free) / limit : -std::numeric_limits<double>::infinity();
-  };
-  return std::max(below(static_cast<double>(throttle.free_disk)),
-                  below(throttle.free_disk_percent / 100 * static_cast<double>(space.total)));
+  double const limit = wanted_free(throttle, space.total);
+  return limit > 0 ? 1 - static_cast<double>(space.free) / limit : 0;
 }
 
 // Nobody has asked for this look, so a disk that does not tell holds nobody.
