@@ -1,5 +1,6 @@
 #include "catalog/evidence.hpp"
 
+#include "catalog/step.hpp"
 #include "pg/role.hpp"
 
 namespace backfill {
@@ -21,12 +22,8 @@ void insert_evidence(const Job &job, const Evidence &evidence) {
 }
 
 int next_audit(int job) {
+  reopen_steps(job, {"check", "metrics"}, false);
   return pg::as_extension([&] {
-    pg::execute(
-        "UPDATE backfill.step SET status = 'pending', attempts = 0, pid = NULL, token = NULL,"
-        " not_before = NULL, waiting_for = NULL, started_at = NULL, finished_at = NULL, sqlstate = NULL,"
-        " error = NULL, error_detail = NULL, error_hint = NULL WHERE job_id = $1 AND kind IN ('check', 'metrics')",
-        {job});
     return static_cast<int>(
         pg::query_integer("UPDATE backfill.job SET audit = audit + 1 WHERE id = $1 RETURNING audit", {job}));
   });
