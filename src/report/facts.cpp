@@ -46,18 +46,21 @@ Facts gather(const Job &job) {
   return facts;
 }
 
-std::string state_text(const Facts &facts) {
-  if (facts.is("planned")) return "📝 PLANNED";
-  if (facts.is("running")) return facts.text("request") == "pause" ? "⏸️ PAUSING" : "🔄 IN PROGRESS";
-  if (facts.is("stalled")) return "⚠️ STALLED";
-  if (facts.is("paused")) return "⏸️ PAUSED";
-  if (facts.is("failed")) return "❌ FAILED";
-  if (facts.is("published")) return "✅ PUBLISHED";
-  if (facts.is("finished")) return "✅ FINISHED";
-  if (facts.is("cancelled")) return "🚫 CANCELLED";
-  std::string const back = facts.row().boolean("was_rolled_back") ? ", ROLLED BACK" : "";
-  return facts.row().boolean("blocked") ? "⚠️ NOT READY TO PUBLISH: checks failed" + back
-                                        : "✅ READY TO PUBLISH" + back;
+ShownState shown_state(const pg::Row &row) {
+  std::string const word = row.text("state");
+  if (word == "planned") return {word, "PLANNED", "📝", "", Tone::plain};
+  if (word == "running" && row.text("request") == "pause")
+    return {word, "PAUSING", "⏸️", row.text("phase"), Tone::busy};
+  if (word == "running") return {word, "IN PROGRESS", "🔄", row.text("phase"), Tone::busy};
+  if (word == "stalled") return {word, "STALLED", "⚠️", row.text("phase"), Tone::warn};
+  if (word == "paused") return {word, "PAUSED", "⏸️", "", Tone::warn};
+  if (word == "failed") return {word, "FAILED", "❌", "", Tone::bad};
+  if (word == "published") return {word, "PUBLISHED", "✅", "", Tone::good};
+  if (word == "finished") return {word, "FINISHED", "✅", "", Tone::good};
+  if (word == "cancelled") return {word, "CANCELLED", "🚫", "", Tone::plain};
+  std::string const back = row.boolean("was_rolled_back") ? ", ROLLED BACK" : "";
+  if (row.boolean("blocked")) return {word, "NOT READY TO PUBLISH: checks failed" + back, "⚠️", "", Tone::warn};
+  return {word, "READY TO PUBLISH" + back, "✅", "", Tone::good};
 }
 
 std::string scope_text(const Job &job) {

@@ -19,8 +19,18 @@ struct Facts {
 // REQUIRES: as_extension, and that the caller may see the job: the views would filter by the extension's own role.
 Facts gather(const Job &job);
 
-// "🔄 IN PROGRESS", "✅ READY TO PUBLISH" …
-std::string state_text(const Facts &facts);
+enum class Tone { plain, busy, good, warn, bad };
+
+// A job's state, for people.
+struct ShownState {
+  std::string word;    // as backfill.jobs has it
+  std::string text;    // READY TO PUBLISH
+  std::string mark;    // an emoji
+  std::string detail;  // the phase, while it is at work; else empty
+  Tone tone = Tone::plain;
+};
+// Of Facts::row().
+ShownState shown_state(const pg::Row &row);
 
 // "ordered_at from 2023-01-01 until before 2024-01-01, Europe/Berlin", or "the whole table"; not escaped.
 std::string scope_text(const Job &job);

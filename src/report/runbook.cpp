@@ -50,7 +50,8 @@ std::string table_of(const Facts &facts) { return facts.text("target"); }
 std::string summary(const Facts &facts) {
   auto const told = [&](const char *column) { return escaped(without_secrets(one_line(facts.text(column)))); };
   Lines lines;
-  lines.add("Now", state_text(facts));
+  ShownState const state = shown_state(facts.row());
+  lines.add("Now", state.mark + " " + state.text);
   lines.add("Waiting For", told("waiting_for"));
   lines.add("Description", told("description"));
   lines.add("Reason", told("reason"));

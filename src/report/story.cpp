@@ -17,23 +17,6 @@ namespace backfill {
 
 namespace {
 
-Story::State state_of(const pg::Row &row) {
-  std::string const word = row.text("state");
-  if (word == "planned") return {word, "PLANNED", "📝", "", Tone::plain};
-  if (word == "running" && row.text("request") == "pause")
-    return {word, "PAUSING", "⏸️", row.text("phase"), Tone::busy};
-  if (word == "running") return {word, "IN PROGRESS", "🔄", row.text("phase"), Tone::busy};
-  if (word == "stalled") return {word, "STALLED", "⚠️", row.text("phase"), Tone::warn};
-  if (word == "paused") return {word, "PAUSED", "⏸️", "", Tone::warn};
-  if (word == "failed") return {word, "FAILED", "❌", "", Tone::bad};
-  if (word == "published") return {word, "PUBLISHED", "✅", "", Tone::good};
-  if (word == "finished") return {word, "FINISHED", "✅", "", Tone::good};
-  if (word == "cancelled") return {word, "CANCELLED", "🚫", "", Tone::plain};
-  std::string const back = row.boolean("was_rolled_back") ? ", ROLLED BACK" : "";
-  if (row.boolean("blocked")) return {word, "NOT READY TO PUBLISH: checks failed" + back, "⚠️", "", Tone::warn};
-  return {word, "READY TO PUBLISH" + back, "✅", "", Tone::good};
-}
-
 void put(Story::Labelled &list, const std::string &label, const std::string &value) {
   if (!value.empty()) list.emplace_back(label, value);
 }
@@ -47,7 +30,7 @@ void read_head(const Job &job, const pg::Row &row, Story &story) {
       " $1::text || ', backfill ' || extversion FROM pg_extension WHERE extname = 'backfill'",
       {job.id});
   story.over = is_over(parse_state(job.state));
-  story.state = state_of(row);
+  story.state = shown_state(row);
   story.in_progress = story.state.word == "running" || story.state.word == "stalled";
   put(story.times, "Started",
       row.null("started_at") ? "not yet (planned " + row.text("planned_text") + ")" : row.text("started_text"));

@@ -12,10 +12,9 @@
 
 #include "catalog/difference.hpp"
 #include "catalog/job.hpp"
+#include "report/facts.hpp"
 
 namespace backfill {
-
-enum class Tone { plain, busy, good, warn, bad };
 
 // How many chunks, cells and events a report shows at most.
 namespace shown {
@@ -25,14 +24,6 @@ inline constexpr std::int64_t chunks = 60, chunks_first = 20, cells = 400, bars 
 
 struct Story {
   using Labelled = std::vector<std::pair<std::string, std::string>>;  // values that are empty are left out
-
-  struct State {
-    std::string word;    // as backfill.jobs has it
-    std::string text;    // READY TO PUBLISH
-    std::string mark;    // an emoji
-    std::string detail;  // ": checks failed", the phase ...; may be empty
-    Tone tone = Tone::plain;
-  };
 
   struct Progress {
     double percent = 0;
@@ -107,7 +98,7 @@ struct Story {
   std::string written;  // when, where and by which version
   bool over = false;    // finished or cancelled
   bool in_progress = false;
-  State state;
+  ShownState state;
   Labelled times, people;
   std::string transform;  // what is computed, as SQL
   Progress progress;
