@@ -3,7 +3,6 @@
 // second: a job that tells a lot must not start a process for each line of it.
 #include "catalog/delivery.hpp"
 
-#include "catalog/job.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
@@ -24,8 +23,28 @@ void order_notifier() {
   launch_notifier(xid);
 }
 
-// 1 s, 2 s, 4 s … up to about an hour, and up to half as much again.
-constexpr char pause_after_attempt[] = "least(2 ^ least(attempts - 1, 12), 3600) * (1 + random() / 2) * interval '1 s'";
+// After so many failed attempts: 1 s, 2 s, 4 s … up to an hour.
+std::string pause_after(const std::string &failures) {
+  return "least(2 ^ least(" + failures + ", 12), 3600) * interval '1 s'";
+}
+
+// $1: this database, $2: the jobs left alone, $3: how many at most.
+std::string take_sql() {
+  return R"(
+WITH oldest AS (SELECT DISTINCT ON (d.job_id) d.job_id, d.id, d.next_at FROM backfill.delivery d
+                 WHERE d.status = 'pending' ORDER BY d.job_id, d.id),
+     due AS (SELECT o.job_id, o.id, j.spec #>> '{monitoring,progress_webhook}' AS url
+               FROM oldest o JOIN backfill.job j ON j.id = o.job_id
+              WHERE o.next_at <= clock_timestamp() AND j.home = $1 AND NOT o.job_id::text = ANY ($2)
+              ORDER BY o.next_at LIMIT $3)
+UPDATE backfill.delivery d
+   SET attempts = attempts + 1, next_at = clock_timestamp() + )" +
+         pause_after("d.attempts") + R"(,
+       body = coalesce(d.body, (SELECT m.body FROM backfill.message m WHERE m.job_id = d.job_id AND m.id = d.id))
+  FROM due WHERE d.job_id = due.job_id AND d.id = due.id
+RETURNING d.job_id, d.id, d.key, d.body, due.url,
+          'backfill/' || (SELECT extversion FROM pg_extension WHERE extname = 'backfill') AS user_agent)";
+}
 
 void drop_overtaken() {
   pg::execute(
@@ -58,14 +77,12 @@ void tell_event(int job, const std::string &event, const std::string &detail) {
   if (written > 0) order_notifier();
 }
 
-void tell_chunk(const Step &step) {
-  if (!step.chunk) return;
+void tell_chunk(const Job &job, const Step &step) {
+  const Monitoring &monitoring = job.spec.monitoring;
+  if (monitoring.webhook.empty() || !monitoring.per_chunk) return;
   pg::as_extension([&] {
-    pg::execute(std::string("INSERT INTO backfill.delivery (job_id, event, chunk) SELECT j.id, 'chunk done', $2"
-                            " FROM backfill.job j WHERE j.id = $1 AND ") +
-                    has_webhook +
-                    " AND coalesce(j.spec #>> '{monitoring,update_frequency}', 'per_chunk') = 'per_chunk'",
-                {step.job, *step.chunk});
+    pg::execute("INSERT INTO backfill.delivery (job_id, event, chunk) VALUES ($1, 'chunk done', $2)",
+                {job.id, *step.chunk});
   });
 }
 
@@ -87,21 +104,7 @@ std::vector<Message> take_messages(const std::vector<int> &busy, int limit) {
   std::string const home = this_home();
   return pg::as_extension([&] {
     drop_overtaken();
-    pg::Result const taken = pg::execute(
-        std::string("WITH oldest AS (SELECT DISTINCT ON (d.job_id) d.job_id, d.id, d.next_at FROM backfill.delivery d"
-                    "   WHERE d.status = 'pending' ORDER BY d.job_id, d.id),"
-                    " due AS (SELECT o.job_id, o.id, j.spec #>> '{monitoring,progress_webhook}' AS url"
-                    "   FROM oldest o JOIN backfill.job j ON j.id = o.job_id"
-                    "   WHERE o.next_at <= clock_timestamp() AND j.home = $1 AND NOT o.job_id::text = ANY ($2)"
-                    "   ORDER BY o.next_at LIMIT $3)"
-                    " UPDATE backfill.delivery d SET attempts = attempts + 1,"
-                    "   next_at = clock_timestamp() + (SELECT least(2 ^ least(d.attempts, 12), 3600) * interval '1 s'),"
-                    "   body = coalesce(d.body, (SELECT m.body FROM backfill.message m WHERE m.job_id = d.job_id AND "
-                    "m.id = d.id))"
-                    " FROM due WHERE d.job_id = due.job_id AND d.id = due.id"
-                    " RETURNING d.job_id, d.id, d.key, d.body, due.url,"
-                    " 'backfill/' || (SELECT extversion FROM pg_extension WHERE extname = 'backfill') AS user_agent"),
-        {home, others, limit});
+    pg::Result const taken = pg::execute(take_sql(), {home, others, limit});
     std::vector<Message> messages;
     for (const pg::Row &row : taken)
       messages.push_back({static_cast<int>(row.integer("job_id")), row.integer("id"), row.text("key"), row.text("body"),
@@ -125,8 +128,9 @@ void record_unsent(int job, std::int64_t id, const std::string &error, std::int6
                             " status = CASE WHEN clock_timestamp() < give_up_at THEN 'pending' ELSE 'dead' END,"
                             " ended_at = CASE WHEN clock_timestamp() < give_up_at THEN NULL ELSE clock_timestamp() END,"
                             " next_at = clock_timestamp() + greatest(") +
-                    pause_after_attempt +
-                    ", least($4, 3600) * interval '1 s') WHERE job_id = $1 AND id = $2 AND status = 'pending'",
+                    pause_after("attempts - 1") +  // and up to half as much again, so that retries do not come in step
+                    " * (1 + random() / 2), least($4, 3600) * interval '1 s') WHERE job_id = $1 AND id = $2 AND status "
+                    "= 'pending'",
                 {job, id, error, retry_after});
   });
 }

@@ -9,14 +9,15 @@
 #include <string>
 #include <vector>
 
+#include "catalog/job.hpp"
 #include "catalog/step.hpp"
 
 namespace backfill {
 
 // An event of backfill.event.  Of a failure its SQLSTATE is told and not its message, which may quote a value.
 void tell_event(int job, const std::string &event, const std::string &detail);
-// A chunk is done, where the spec asks for that.
-void tell_chunk(const Step &step);
+// A chunk is done, where the spec asks for that: its `monitoring` is what it was planned with, so a copy of the job knows.
+void tell_chunk(const Job &job, const Step &chunk);
 // The job has come to this stage: told once a phase.
 void tell_phase(int job, int stage);
 

@@ -3,7 +3,6 @@
 // the order of a step's life: inserted, claimed, checkpointed, finished or failed, taken back, reopened.
 #include "catalog/step.hpp"
 
-#include "catalog/delivery.hpp"
 #include "catalog/job.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
@@ -168,7 +167,6 @@ void finish_step(const Step &step, std::optional<std::int64_t> rows) {
                                     " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
                                     {step.job, step.id, step.token, rows}));
   });
-  tell_chunk(step);
 }
 
 void give_back_step(const Step &step) {

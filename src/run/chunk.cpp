@@ -7,6 +7,7 @@
 #include <cmath>
 #include <memory>
 
+#include "catalog/delivery.hpp"
 #include "copy/batch_copy.hpp"
 #include "copy/replica_copy.hpp"
 #include "copy/transform.hpp"
@@ -190,7 +191,7 @@ Batch run_batch(const ChunkRun &run, const std::string &from, std::int64_t width
     fault("batch", "copied");
     checkpoint(run.step, end, rows);
     if (from_replica) add_to_param(run.step, "replica_rows", rows);
-    if (last) finish_step(run.step);
+    if (last) finish_chunk(run.job, run.step);
     fault("batch", "checkpointed");
     return {end, rows, last, false};
   });
@@ -229,6 +230,11 @@ bool may_go_on(int job) {
                {job});
          }) &&
          coordinator_lives(job);
+}
+
+void finish_chunk(const Job &job, const Step &chunk, std::optional<std::int64_t> rows) {
+  finish_step(chunk, rows);
+  tell_chunk(job, chunk);
 }
 
 bool run_chunk(const Job &job, const Step &step) {

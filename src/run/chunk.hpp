@@ -17,6 +17,9 @@ namespace backfill {
 // Raises what the batch raised; 57014 when chunk_timeout is over.
 bool run_chunk(const Job &job, const Step &step);
 
+// Marks it done, in the transaction of its last rows, and tells the webhook where the spec asks for that.
+void finish_chunk(const Job &job, const Step &chunk, std::optional<std::int64_t> rows = std::nullopt);
+
 // False when the worker should leave: paused, cancelled, failed, or without a living coordinator.
 bool may_go_on(int job);
 

@@ -472,7 +472,7 @@ bool replace_one_chunk(const Job &job) {
   try {
     pg::transaction([&] {
       pg::lock_job(job.id, pg::JobLock::drain);
-      if (std::optional<std::int64_t> const rows = replace(job, *step)) finish_step(*step, *rows);
+      if (std::optional<std::int64_t> const rows = replace(job, *step)) finish_chunk(job, *step, *rows);
       fault("replace", "made");
     });
     fault("replace", "committed");
