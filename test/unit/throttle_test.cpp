@@ -54,6 +54,12 @@ TEST(Throttle, TheSlowerRateTellsTheTime) {
   EXPECT_DOUBLE_EQ(least_seconds(read("{}"), 5000, 20000), 0);
 }
 
+TEST(Throttle, FreeDiskIsBytesOrAShare) {
+  EXPECT_DOUBLE_EQ(wanted_free(read("{free_disk: 10MB}"), 1 << 30), 10 << 20);
+  EXPECT_DOUBLE_EQ(wanted_free(read("{free_disk: 25%}"), 1 << 30), 1 << 28);
+  EXPECT_DOUBLE_EQ(wanted_free(read("{}"), 1 << 30), 0);
+}
+
 TEST(Throttle, KnobsAreNotFrozen) {
   const char *const text = "{name: n, scope: {table: t}, transform: {set: {a: b}}, strategy: {chunk_by: blocks%s}%s}";
   const auto frozen = [&](const char *strategy, const char *more) {
