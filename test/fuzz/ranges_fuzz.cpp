@@ -82,15 +82,6 @@ void names(Input in) {
   REQUIRE(text.starts_with(utf8_prefix(text, max_identifier_bytes)));
 }
 
-template <typename Fn>
-void refused_or_done(Fn fn) {
-  try {
-    fn();
-  } catch (const Error &error) {
-    REQUIRE(error.sqlstate.size() == 5);
-  }
-}
-
 void figures(Input in) {
   std::string const text(in.rest());
   (void)parse_size(text);

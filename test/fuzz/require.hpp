@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "core/error.hpp"
+
 #define REQUIRE(condition)                                                         \
   do {                                                                             \
     if (!(condition)) {                                                            \
@@ -11,3 +13,14 @@
       std::abort();                                                                \
     }                                                                              \
   } while (false)
+
+// An error must say what is wrong, and by a SQLSTATE which kind it is.
+template <typename Fn>
+void refused_or_done(Fn fn) {
+  try {
+    fn();
+  } catch (const backfill::Error &error) {
+    REQUIRE(error.sqlstate.size() == 5);
+    REQUIRE(*error.what() != '\0');
+  }
+}

@@ -22,16 +22,6 @@ void read_spec(const std::string &text) {
   REQUIRE(to_json(frozen_document(parse_spec(frozen))) == frozen);
 }
 
-template <typename Fn>
-void refused_or_done(Fn fn) {
-  try {
-    fn();
-  } catch (const Error &error) {
-    REQUIRE(error.sqlstate.size() == 5);
-    REQUIRE(*error.what() != '\0');
-  }
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
