@@ -57,4 +57,12 @@ std::string table_fingerprint(const Job &job) {
   return take_fingerprint(job.live, job.spec, functions);
 }
 
+void require_unchanged(const Job &job) {
+  if (table_fingerprint(job) == job.fingerprint) return;
+  throw Error(sqlstate::object_not_in_prerequisite_state,
+              "table \"" + job.target_name + "\" or the transform has changed since the plan",
+              "Columns, constraints, indexes and the functions of the transform must be what they were.",
+              "Cancel the backfill and plan it again.");
+}
+
 }  // namespace backfill

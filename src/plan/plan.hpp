@@ -28,5 +28,6 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
 // that the transform was found to call when it was planned (job.fingerprint names them).  Equal to job.fingerprint as
 // long as nothing of that has changed.  Takes no lock.
 std::string table_fingerprint(const Job &job);
+void require_unchanged(const Job &job);  // 55000 where they are not equal
 
 }  // namespace backfill

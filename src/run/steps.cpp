@@ -48,11 +48,7 @@ constexpr std::int64_t worth_compacting = 100000;  // log rows that cannot be dr
 // The kinds of step that are one transaction.  False: the step is to be run again later.
 
 bool make_shadow(const Job &job, const Step &) {
-  if (table_fingerprint(job) != job.fingerprint)
-    throw Error(sqlstate::object_not_in_prerequisite_state,
-                "table \"" + job.target_name + "\" or the transform has changed since the plan",
-                "Columns, constraints, indexes and the functions of the transform must be what they were.",
-                "Cancel the backfill and plan it again.");
+  require_unchanged(job);
   if (job.shadow == 0) create_shadow(job);
   return true;
 }
