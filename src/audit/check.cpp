@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "core/joined.hpp"
 #include "core/spec_keys.hpp"
 #include "core/sql_text.hpp"
 #include "core/units.hpp"
@@ -12,12 +13,6 @@
 namespace backfill {
 
 namespace {
-
-std::string joined(const std::vector<std::string> &parts, const std::string &separator) {
-  std::string text;
-  for (const std::string &part : parts) text += (text.empty() ? "" : separator) + part;
-  return text;
-}
 
 // One pass over a side of the scene; "" where nothing is wanted of it.
 std::string pass(const std::vector<std::string> &aggregates, const std::vector<std::string> &names,

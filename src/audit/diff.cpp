@@ -17,6 +17,7 @@
 
 #include "audit/check.hpp"
 #include "audit/diff_text.hpp"
+#include "core/joined.hpp"
 #include "core/range_text.hpp"
 #include "core/sql_text.hpp"
 #include "core/utf8.hpp"
@@ -53,12 +54,6 @@ std::map<std::string, std::string> column_types(Oid relation) {
   });
 }
 
-std::string listed(const std::vector<std::string> &names) {
-  std::string text;
-  for (const std::string &name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 Compared compare_columns(const Job &job, const TableShape &shape) {
   bool const published = job.archive != 0;
   std::map<std::string, std::string> before = column_types(published ? job.archive : job.live);
@@ -87,7 +82,7 @@ Compared require_comparable_columns(const Job &job, const TableShape &shape) {
   if (compared.left_out.empty() || (job.archive != 0 && key_compared)) return compared;
   throw Error(sqlstate::object_not_in_prerequisite_state,
               "the versions of backfill \"" + job.name + "\" cannot be compared: the table was altered",
-              "Columns that only one version has, or with another type: " + listed(compared.left_out) + ".",
+              "Columns that only one version has, or with another type: " + joined(compared.left_out) + ".",
               job.archive != 0 ? "Undo that, or compare the tables by hand."
                                : "Undo that, or cancel the backfill with SELECT backfill_cancel(" +
                                      quote_literal(job.name) + "); and plan it again.");

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "core/joined.hpp"
+#include "core/page.hpp"
 #include "core/units.hpp"
 
 namespace backfill {
@@ -12,15 +14,6 @@ namespace backfill {
 namespace {
 
 using Lines = std::vector<std::string>;
-
-std::size_t letters(const std::string &text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
-std::string padding(const std::string &text, std::size_t width) {
-  return std::string(width > letters(text) ? width - letters(text) : 0, ' ');
-}
 
 // The first cell of a row stands left, the others right; the first row is the heading, and stands out by two.
 class Block {
@@ -32,11 +25,11 @@ class Block {
     std::vector<std::size_t> widths(rows_[0].size(), 0);
     for (std::size_t r = 0; r < rows_.size(); r++)
       for (std::size_t c = 0; c < rows_[r].size(); c++)
-        widths[c] = std::max(widths[c], letters(rows_[r][c]) + (c == 0 && r > 0 ? 2 : 0));
+        widths[c] = std::max(widths[c], columns(rows_[r][c]) + (c == 0 && r > 0 ? 2 : 0));
     for (std::size_t r = 0; r < rows_.size(); r++) {
       std::string line = r == 0 ? "" : "  ";
-      line += rows_[r][0] + padding(rows_[r][0], widths[0] - line.size());
-      for (std::size_t c = 1; c < rows_[r].size(); c++) line += "   " + padding(rows_[r][c], widths[c]) + rows_[r][c];
+      line += padded(rows_[r][0], widths[0] - line.size());
+      for (std::size_t c = 1; c < rows_[r].size(); c++) line += "   " + right(rows_[r][c], widths[c]);
       while (line.ends_with(' ')) line.pop_back();
       lines.push_back(std::move(line));
     }
@@ -103,12 +96,12 @@ void tell_changes(const DiffSamples &samples, Lines &lines) {
     lines.push_back("  " + row.key);
     std::size_t names = 0, values = 0;
     for (const DiffSamples::Change &change : row.changes) {
-      names = std::max(names, letters(change.column));
-      values = std::max(values, letters(change.before));
+      names = std::max(names, columns(change.column));
+      values = std::max(values, columns(change.before));
     }
     for (const DiffSamples::Change &change : row.changes)
-      lines.push_back("      " + change.column + padding(change.column, names) + "   " + change.before +
-                      padding(change.before, values) + " -> " + change.after);
+      lines.push_back("      " + padded(change.column, names) + "   " + padded(change.before, values) + " -> " +
+                      change.after);
   }
 }
 
@@ -124,11 +117,9 @@ void tell_limits(const Job &job, const DiffHeading &heading, const Difference &d
   if (difference.pending > 0)
     lines.push_back(format_count(difference.pending) + (difference.pending == 1 ? " key" : " keys") +
                     " written meanwhile and not drained yet left out.");
-  if (!heading.left_out.empty()) {
-    std::string names;
-    for (const std::string &name : heading.left_out) names += (names.empty() ? "" : ", ") + name;
-    lines.push_back("Not compared, because only one version has it, or with another type: " + names + ".");
-  }
+  if (!heading.left_out.empty())
+    lines.push_back("Not compared, because only one version has it, or with another type: " + joined(heading.left_out) +
+                    ".");
   lines.emplace_back(job.start || heading.of.starts_with("chunk")
                          ? "Rows out of scope are not read here: the check exact proves them unchanged."
                          : "Every row of the table is in scope.");

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "audit/check.hpp"
+#include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/transaction.hpp"
 
@@ -72,12 +73,6 @@ SampledChecks::Verdict examine(const Check &check, const Job &sampled, const Tab
 }
 
 // ---- comparing ----
-
-std::string joined(const std::vector<std::string> &parts, const char *separator) {
-  std::string text;
-  for (const std::string &part : parts) text += (text.empty() ? "" : separator) + part;
-  return text;
-}
 
 std::string of(const char *alias, const std::string &column) { return std::string(alias) + "." + quote_ident(column); }
 

@@ -4,18 +4,13 @@
 
 #include <algorithm>
 
+#include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 
 namespace backfill {
 
 namespace {
-
-std::string joined(const std::vector<std::string> &parts, const char *separator) {
-  std::string text;
-  for (const std::string &part : parts) text += (text.empty() ? "" : separator) + part;
-  return text;
-}
 
 // One row a key: k1 ..., op, cols (never null).
 std::string merged_sql(const std::string &from, std::size_t keys) {

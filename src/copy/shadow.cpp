@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "copy/shape.hpp"
+#include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/acl.hpp"
 #include "pg/replica_identity.hpp"
@@ -24,12 +25,6 @@ namespace backfill {
 namespace {
 
 using pg::Param;
-
-std::string joined(const std::vector<std::string> &parts) {
-  std::string out;
-  for (const std::string &part : parts) out += (out.empty() ? "" : ", ") + part;
-  return out;
-}
 
 // ---- create ----
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 
+#include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/clone_index.hpp"
 #include "pg/role.hpp"
@@ -18,12 +19,6 @@ namespace backfill {
 namespace {
 
 using pg::Param;
-
-std::string joined(const std::vector<std::string> &parts, const char *separator = ", ") {
-  std::string out;
-  for (const std::string &part : parts) out += (out.empty() ? "" : separator) + part;
-  return out;
-}
 
 std::vector<Param> both(const Versions &versions) { return {Param::oid(versions.from), Param::oid(versions.to)}; }
 

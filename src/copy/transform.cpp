@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/type_name.hpp"
 
@@ -29,15 +30,6 @@ using Values = std::map<std::string, std::string>;  // placeholder -> SQL
 using Conditions = std::vector<std::string>;
 
 // ---- small pieces ----
-
-std::string joined(const std::vector<std::string> &parts, const std::string &separator) {
-  std::string out;
-  for (const std::string &part : parts) {
-    if (!out.empty()) out += separator;
-    out += part;
-  }
-  return out;
-}
 
 std::string where(const Conditions &conditions) {
   return conditions.empty() ? "" : "\nWHERE " + joined(conditions, "\n  AND ");

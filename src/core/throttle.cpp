@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/joined.hpp"
 #include "core/units.hpp"
 
 namespace backfill {
@@ -61,12 +62,6 @@ std::vector<Window> read_windows(const Node &node) {
 
 std::string seconds_text(std::int64_t milliseconds) {
   return format_duration(static_cast<double>(milliseconds) / 1000);
-}
-
-std::string joined(const std::vector<std::string> &parts, const char *between) {
-  std::string out;
-  for (const std::string &part : parts) out += (out.empty() ? "" : between) + part;
-  return out;
 }
 
 }  // namespace

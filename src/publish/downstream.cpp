@@ -18,6 +18,7 @@
 
 #include "catalog/cutover.hpp"
 #include "catalog/suspension.hpp"
+#include "core/joined.hpp"
 #include "core/node.hpp"
 #include "core/spec_keys.hpp"
 #include "core/sql_text.hpp"
@@ -358,12 +359,6 @@ std::optional<std::string> refresh_by_extension(const Job &job, const Downstream
          (facts.no_data ? " WITH NO DATA" : "");
 }
 
-std::string join(const std::vector<std::string> &words) {
-  std::string text;
-  for (const std::string &word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 }  // namespace
 
 void require_order(const Job &job) {
@@ -435,8 +430,8 @@ std::string affected(const Job &job) {
       found.push_back(row.text("one"));
   });
   std::string text;
-  if (!declared.empty()) text = "declared: " + join(declared);
-  if (!found.empty()) text += (text.empty() ? "" : "; ") + ("found: " + join(found));
+  if (!declared.empty()) text = "declared: " + joined(declared);
+  if (!found.empty()) text += (text.empty() ? "" : "; ") + ("found: " + joined(found));
   return text;
 }
 

@@ -6,6 +6,7 @@
 
 #include "audit/audit.hpp"
 #include "capture/capture.hpp"
+#include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "core/state.hpp"
 #include "pg/role.hpp"
@@ -30,12 +31,6 @@ Error refusal(const Job &job, const std::string &why, const std::string &detail,
 
 std::string call_sql(const std::string &function, const Job &job) {
   return "SELECT " + function + "(" + quote_literal(job.name) + ");";
-}
-
-std::string joined(const std::vector<std::string> &parts, const char *separator) {
-  std::string text;
-  for (const std::string &part : parts) text += (text.empty() ? "" : separator) + part;
-  return text;
 }
 
 void require_checks(const Job &job) {

@@ -11,6 +11,7 @@
 #include "catalog/suspension.hpp"
 #include "copy/shadow.hpp"
 #include "copy/shape.hpp"
+#include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/fault.hpp"
 #include "pg/role.hpp"
@@ -59,7 +60,7 @@ class Alignment {
       });
     });
     if (!left_.empty())
-      pg::warning("the old version does not allow all that the table demands now", joined(left_),
+      pg::warning("the old version does not allow all that the table demands now", joined(left_, "\n"),
                   "It goes without; run these statements when its rows allow it.");
   }
 
@@ -87,11 +88,6 @@ class Alignment {
     }
   }
 
-  static std::string joined(const std::vector<std::string> &lines) {
-    std::string text;
-    for (const std::string &line : lines) text += (text.empty() ? "" : "\n") + line;
-    return text;
-  }
   const Job &job_;
   std::string seen_;
   std::vector<std::string> left_;

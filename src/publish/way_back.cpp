@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "capture/log.hpp"
+#include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
@@ -14,12 +15,6 @@
 namespace backfill {
 
 namespace {
-
-std::string joined(const std::vector<std::string> &parts, const char *separator) {
-  std::string text;
-  for (const std::string &part : parts) text += (text.empty() ? "" : separator) + part;
-  return text;
-}
 
 Error refusal(const Job &job, const char *state, const std::string &why, const std::string &detail,
               const std::string &hint) {
