@@ -11,6 +11,7 @@
 
 #include "audit/check.hpp"
 #include "catalog/step.hpp"
+#include "core/joined.hpp"
 #include "core/page.hpp"
 #include "core/sql_text.hpp"
 #include "report/markdown_text.hpp"
@@ -43,12 +44,6 @@ struct Material {
 
 std::string ident(const std::string &name) { return *pg::query_value("SELECT quote_ident($1)", {name}); }
 
-std::string joined(const std::vector<std::string> &parts, const std::string &separator) {
-  std::string text;
-  for (const std::string &part : parts) text += (text.empty() ? "" : separator) + part;
-  return text;
-}
-
 std::string name_sql(const std::string &schema, const std::string &name) { return ident(schema) + "." + ident(name); }
 
 // A query within another: its further lines two columns further in.  Not for what people wrote: a literal may have lines.
@@ -63,6 +58,15 @@ std::string inner(const std::string &query) {
 
 bool among(const std::vector<std::string> &names, const std::string &name) {
   return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// What a name meant in the planner's session; 0 where it means nothing any more.
+Oid found_by_name(const Job &job, const std::string &look_up, const std::string &name) {
+  pg::set_local("search_path", job.search_path);
+  std::int64_t const oid =
+      pg::query_integer("SELECT coalesce(pg_catalog." + look_up + "($1)::pg_catalog.oid::pg_catalog.int8, 0)", {name});
+  pg::set_local("search_path", "pg_catalog, pg_temp");
+  return static_cast<Oid>(oid);
 }
 
 // ---- facts ----
@@ -102,12 +106,8 @@ void read_columns(const Job &job, Material &material) {
                                        {pg::Param::oid(job.live)});
   for (const pg::Row &row : found) add(row.text("attname"), row.boolean("number"), is_added(row.text("attname")));
   for (const auto &[column, type] : transform.add_columns) {
-    pg::set_local("search_path", job.search_path);
-    auto const oid = pg::query_value("SELECT to_regtype($1)::oid", {type});
-    pg::set_local("search_path", "pg_catalog, pg_temp");
-    add(column,
-        oid && pg::query_boolean("SELECT " + numeric("$1"), {pg::Param::oid(static_cast<Oid>(std::stoul(*oid)))}),
-        true);
+    Oid const oid = found_by_name(job, "to_regtype", type);
+    add(column, oid != 0 && pg::query_boolean("SELECT " + numeric("$1"), {pg::Param::oid(oid)}), true);
   }
 }
 
@@ -154,10 +154,10 @@ std::string of_job(const Material &of) { return "c.id = " + std::to_string(of.fa
 
 std::string rows_of(const Material &of, const std::string &table) { return table + " AS " + of.row; }
 
-std::string key_list(const Material &of) {
+std::string columns_sql(const std::vector<std::string> &columns) {
   std::vector<std::string> names;
-  for (const std::string &column : of.facts.job.key) names.push_back(ident(column));
-  return joined(names, ", ");
+  for (const std::string &column : columns) names.push_back(ident(column));
+  return joined(names);
 }
 
 // A comment above a query: one line, whatever it quotes.
@@ -184,7 +184,7 @@ std::string count_chunks(const Material &of, const Pair &pair) {
 }
 
 std::string double_keys(const Material &of, const Pair &pair) {
-  std::string const key = key_list(of);
+  std::string const key = columns_sql(of.facts.job.key);
   return titled("no key is there twice: no row", "SELECT " + key + ", count(*)\nFROM " + pair.fresh + "\nGROUP BY " +
                                                      key + "\nHAVING count(*) > 1\nLIMIT 20");
 }
@@ -307,12 +307,6 @@ std::string condition_of(const Check &check, const Material &of) {
   return where(conditions);
 }
 
-std::string columns_sql(const std::vector<std::string> &columns) {
-  std::vector<std::string> names;
-  for (const std::string &column : columns) names.push_back(ident(column));
-  return joined(names, ", ");
-}
-
 std::string values_sql(const Check &check) {
   std::vector<std::string> values;
   for (const std::string &value : check.find("values")->values()) values.push_back(quote_literal(value));
@@ -359,13 +353,6 @@ std::vector<std::string> partner_columns(const Check &check, const std::string &
   return columns;
 }
 
-Oid find_table(const Job &job, const std::string &name) {
-  pg::set_local("search_path", job.search_path);
-  std::int64_t const oid = pg::query_integer("SELECT coalesce(to_regclass($1)::oid, 0)::bigint", {name});
-  pg::set_local("search_path", "pg_catalog, pg_temp");
-  return static_cast<Oid>(oid);
-}
-
 // Rows of `from` whose columns are filled and that have no partner in `to`.
 std::string lonely(const std::string &from, const std::string &rows, const std::vector<std::string> &columns,
                    const std::string &to, const std::vector<std::string> &partners) {
@@ -382,7 +369,7 @@ std::string lonely(const std::string &from, const std::string &rows, const std::
 std::string relationships_query(const Check &check, const Material &of, const Pair &pair) {
   bool const referring = check.find("from_table") != nullptr;
   std::string const other = check.text(referring ? "from_table" : "to_table");
-  Oid const table = find_table(of.facts.job, other);
+  Oid const table = found_by_name(of.facts.job, "to_regclass", other);
   if (table == 0) return "";
   std::vector<std::string> const own = check.columns();
   std::vector<std::string> const theirs =

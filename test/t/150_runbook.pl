@@ -276,5 +276,28 @@ open_gate($node, 'gated');
 wait_state($node, 'gated', 'ready');
 value($node, q{SELECT backfill_cancel('gated')});
 
+# -- what a name meant to the planner is looked up, not run: his functions must not get the extension's rights
+
+value($node, q{
+  CREATE ROLE mallory;
+  CREATE SCHEMA his AUTHORIZATION mallory;
+  SET SESSION AUTHORIZATION mallory;
+  CREATE TABLE his.partners (id int PRIMARY KEY);
+  CREATE TABLE his.rows (id int PRIMARY KEY, v int);
+  CREATE FUNCTION his.only_his() RETURNS void LANGUAGE plpgsql AS $$
+  BEGIN
+    IF current_user <> 'mallory' THEN RAISE EXCEPTION 'run as %', current_user; END IF;
+  END $$;
+  CREATE FUNCTION his.to_regtype(text) RETURNS regtype LANGUAGE sql AS 'SELECT his.only_his(); SELECT pg_catalog.to_regtype($1)';
+  CREATE FUNCTION his.to_regclass(text) RETURNS regclass LANGUAGE sql AS 'SELECT his.only_his(); SELECT pg_catalog.to_regclass($1)';
+  SET search_path = his, pg_catalog, public;
+  SELECT backfill_plan($$ {name: names, scope: {table: rows}, strategy: {chunk_by: blocks},
+    transform: {set: {v: v, w: v}, add_columns: {w: integer}},
+    checks: [{check: relationships, column: v, to_table: partners}]} $$)});
+my $named = runbook('names');
+like($named, qr/"?sum_\d+"?/, 'the type of an added column is known');
+like($named, qr/FROM partners AS partner/, 'and the table of a check');
+value($node, q{SELECT backfill_cancel('names')});
+
 $node->stop;
 done_testing();
