@@ -3,7 +3,7 @@
 #
 #   bash test/check.sh                       all
 #   bash test/check.sh unit regress          some
-#   CHECK_ONLY='plan publish' check.sh regress  some files of one suite (regress, isolation, tap)
+#   CHECK_ONLY='plan diff' check.sh regress  some files of one suite (regress, isolation, tap)
 #
 # Numbers are tests (a regression file, a spec, an assertion, a lint rule), and a suite that finds nothing to run, or
 # ends otherwise than its tests say, has failed.  The last line is "N passed, N failed[, N skipped]".
