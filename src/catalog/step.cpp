@@ -93,14 +93,6 @@ std::vector<Step> load_steps(int job, const std::string &kind) {
   });
 }
 
-Step load_step(int job, int id) {
-  return pg::as_extension([&] {
-    pg::Result const found = pg::execute(
-        std::string("SELECT ") + step_columns + " FROM backfill.step s WHERE s.job_id = $1 AND s.id = $2", {job, id});
-    return read_step(found.only());
-  });
-}
-
 std::optional<int> open_stage(int job) {
   return pg::as_extension([&]() -> std::optional<int> {
     auto const stage = pg::query_value(

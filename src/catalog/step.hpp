@@ -40,9 +40,8 @@ struct Step {
 
 void insert_steps(int job, const std::vector<Step> &steps);
 std::vector<Step> load_steps(int job, const std::string &kind);  // by id
-Step load_step(int job, int id);
 
-// The lowest stage with a step that is neither done nor skipped nor failed-and-final; nullopt when none is left.
+// The lowest stage with a step that is neither done nor skipped; nullopt when none is left.
 // Chunks to be replaced do not count: they belong to the catch-up.
 std::optional<int> open_stage(int job);
 
@@ -91,7 +90,7 @@ Error stage_failure(int job, int stage);
 bool has_replaceable_chunk(int job);  // pending, to be run again over what is there
 // The first chunk that could not be run again over what is there: "chunk 3: division by zero (22012)".
 std::optional<std::string> replace_failure(int job);
-// Failed steps (or the one chunk) get their attempts back.
+// Failed steps are pending again, with all of their attempts.
 void reset_failed_steps(int job);
 
 struct StageCounts {

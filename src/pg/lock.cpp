@@ -84,8 +84,4 @@ bool try_lock_object(const std::string &catalog, Oid object) {
   });
 }
 
-void wait_for_transaction(std::uint32_t xid) {
-  call([&] { XactLockTableWait(xid, nullptr, nullptr, XLTW_None); });
-}
-
 }  // namespace backfill::pg

@@ -46,7 +46,4 @@ bool try_lock_relation(Oid relation, LockMode mode);
 // not wait.  False when somebody has it.
 bool try_lock_object(const std::string &catalog, Oid object);
 
-// Waits for a transaction to end.
-void wait_for_transaction(std::uint32_t xid);
-
 }  // namespace backfill::pg

@@ -168,13 +168,6 @@ void sleep_interruptibly(long milliseconds) {
   for (std::int64_t left = milliseconds; left > 0; left = until - now_ms()) wait_latch(static_cast<long>(left));
 }
 
-void wake(int pid) {
-  call([&] {
-    PGPROC *const process = BackendPidGetProc(pid);
-    if (process != nullptr) SetLatch(&process->procLatch);
-  });
-}
-
 void check_for_interrupts() {
   call([] { CHECK_FOR_INTERRUPTS(); });
 }

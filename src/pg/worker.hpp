@@ -41,10 +41,9 @@ std::optional<Worker> launch_worker(const char *entry, const std::string &name, 
 // and ends the process.
 void worker_main(std::uintptr_t argument, void (*body)(const WorkerOrder &));
 
-// Waits until the latch is set (somebody has news), or the time has passed.  Handles interrupts.  `why` appears in
-// pg_stat_activity as the wait event Extension; the activity text tells more.
+// Waits until the latch is set (somebody has news), or the time has passed.  Handles interrupts.  In pg_stat_activity it
+// is the wait event Extension; the activity text tells more.
 void wait_latch(long milliseconds);
-void wake(int pid);  // sets that backend's latch, if it lives
 void check_for_interrupts();
 void report_activity(const std::string &text);        // pg_stat_activity.query
 void set_statement_limit(std::int64_t milliseconds);  // cancels the current work with 57014 after so long; 0: off
