@@ -25,13 +25,22 @@ use Test::More;
 
 plan skip_all => 'no file system can be mounted here (unshare -m)' unless $ENV{BACKFILL_DISKS};
 
-# disk($name, $megabytes): the directory of a file system of that size.
+# disk($name, $megabytes): the directory of a file system of that size, taken off before directories are removed.
+my @disks;
+END
+{
+  my $status = $?;
+  system('umount', '-l', $_) foreach @disks;
+  $? = $status;
+}
+
 sub disk
 {
   my ($name, $megabytes) = @_;
   my $directory = PostgreSQL::Test::Utils::tempdir_short() . "/$name";
   mkdir $directory or die "cannot make $directory: $!";
   system('mount', '-t', 'tmpfs', '-o', "size=${megabytes}m,mode=0700", 'tmpfs', $directory) == 0 or die 'cannot mount';
+  push @disks, $directory;
   return $directory;
 }
 
