@@ -157,7 +157,7 @@ sub shape
 sub wait_odd
 {
   my ($database, $state) = @_;
-  ask($database, q{CALL public.backfill_wait('n', '1 min')});
+  ask($database, q{CALL public.backfill_wait('n', '3 min')});
   return ask($database, q{SELECT state FROM backfill.jobs WHERE name = 'n'}) eq $state;
 }
 
