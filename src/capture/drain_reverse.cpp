@@ -68,17 +68,29 @@ Change read_change(const pg::Row &row, std::size_t keys) {
   return change;
 }
 
-// Deletes log rows and returns them by LSN.  Moves and markers need to be seen with all that the snapshot sees.
+constexpr std::int64_t looks_worth = 8, most_at_once = 10;
+
+// How many log rows to take: `limit`, or more where many wait.  Moves and markers need to be seen with all that the
+// snapshot sees (nullopt), so each batch has to look at all of them; by taking a share of them, a backlog is looked at
+// in proportion to its rows.
+std::optional<std::int64_t> batch_of(const std::string &log, std::int64_t limit) {
+  pg::Result const found =
+      pg::execute("SELECT count(*) AS waiting, coalesce(bool_or(op IN ('m', 'k', 't')), false) AS moves FROM " + log);
+  if (found.only().boolean("moves")) return std::nullopt;
+  return std::clamp(found.only().integer("waiting") / looks_worth, limit, limit * most_at_once);
+}
+
+// Deletes log rows and returns them by LSN.
 std::vector<Change> take(const Job &job, std::size_t keys, std::optional<std::int64_t> limit) {
   std::string const log = reverse_log_name(job);
   std::string const columns =
       "op, cols::text, lsn - '0/0'::pg_lsn AS position, " + key_list(keys, "k") + ", " + key_list(keys, "o");
   pg::Result const rows = pg::as_extension([&] {
-    if (!limit || pg::query_boolean("SELECT EXISTS (SELECT FROM " + log + " WHERE op IN ('m', 'k', 't'))"))
-      return pg::execute("DELETE FROM " + log + " RETURNING " + columns);
+    std::optional<std::int64_t> const at_most = limit ? batch_of(log, *limit) : std::nullopt;
+    if (!at_most) return pg::execute("DELETE FROM " + log + " RETURNING " + columns);
     return pg::execute(
         "DELETE FROM " + log + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + log + " LIMIT $1)) RETURNING " + columns,
-        {pg::Param(static_cast<long long>(*limit))});
+        {pg::Param(static_cast<long long>(*at_most))});
   });
   std::vector<Change> changes;
   changes.reserve(rows.size());

@@ -5,6 +5,7 @@
 #include "catalog/delivery.hpp"
 #include "catalog/suspension.hpp"
 #include "core/error.hpp"
+#include "pg/durable.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
 
@@ -130,6 +131,7 @@ void update_job(int id, const Assignments &assignments) {
 }
 
 void set_state(const Job &job, const std::string &state, const std::string &event, const std::string &detail) {
+  pg::commit_durably();
   pg::as_extension([&] {
     pg::execute(
         "UPDATE backfill.job SET state = $2, request = NULL, waiting_for = NULL, held_for = NULL,"

@@ -5,8 +5,12 @@
 extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/sinvaladt.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 }
@@ -47,6 +51,28 @@ void unlock_job(int job, JobLock purpose) {
   call([&] {
     LOCKTAG const tag = job_tag(job, purpose);
     (void)LockRelease(&tag, ExclusiveLock, true);
+  });
+}
+
+void share_job_lock(int job, JobLock purpose) {
+  call([&] {
+    LOCKTAG const tag = job_tag(job, purpose);
+    (void)LockAcquire(&tag, ShareLock, false, false);
+  });
+}
+
+void wake_lock_holders(int job, JobLock purpose) {
+  call([&] {
+    LOCKTAG const tag = job_tag(job, purpose);
+    for (VirtualTransactionId *holder = GetLockConflicts(&tag, ExclusiveLock, nullptr);
+         VirtualTransactionIdIsValid(*holder); holder++) {
+#if PG_VERSION_NUM >= 170000
+      PGPROC *const process = ProcNumberGetProc(holder->procNumber);
+#else
+      PGPROC *const process = BackendIdGetProc(holder->backendId);
+#endif
+      if (process != nullptr) SetLatch(&process->procLatch);
+    }
   });
 }
 

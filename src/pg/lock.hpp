@@ -16,6 +16,7 @@ enum class JobLock {
   life = 1,   // held by the coordinator for as long as it lives: that lock is liveness
   drain = 2,  // held by whoever moves log rows: the coordinator a batch, the publisher a try
   post = 3,   // of job 0, which is none: held by the database's notifier for as long as it posts
+  watch = 4,  // shared by those who wait for the job and want to be woken
 };
 
 enum class LockMode {
@@ -34,6 +35,10 @@ enum class LockMode {
 bool try_lock_job(int job, JobLock purpose, bool session = false);
 void lock_job(int job, JobLock purpose);
 void unlock_job(int job, JobLock purpose);  // of a session lock
+// Shared, until the transaction ends.
+void share_job_lock(int job, JobLock purpose);
+// Sets the latches of those who hold it.
+void wake_lock_holders(int job, JobLock purpose);
 // The pid that holds it, or 0.
 int job_lock_holder(int job, JobLock purpose);
 

@@ -1,5 +1,6 @@
 #include "pg/transaction.hpp"
 
+#include "pg/durable.hpp"
 #include "pg/guard.hpp"
 
 extern "C" {
@@ -22,14 +23,17 @@ void begin_transaction() {
 }
 
 void commit_transaction() {
+  settle_durability();
   call([] {
     if (ActiveSnapshotSet()) PopActiveSnapshot();
     CommitTransactionCommand();
     pgstat_report_stat(false);
   });
+  forget_durability();
 }
 
 void abort_transaction() {
+  forget_durability();
   call([] {
     AbortCurrentTransaction();
     pgstat_report_stat(false);

@@ -18,6 +18,7 @@ extern "C" {
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
+#include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/wait_event.h"
 }
@@ -153,6 +154,7 @@ void worker_main(std::uintptr_t, void (*body)(const WorkerOrder &)) {
 
 void wait_latch(long milliseconds) {
   call([&] {
+    InvalidateCatalogSnapshotConditionally();  // nobody's rows are kept for one who waits
     (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();

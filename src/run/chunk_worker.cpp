@@ -2,6 +2,7 @@
 #include "run/chunk_worker.hpp"
 
 #include "catalog/step.hpp"
+#include "pg/durable.hpp"
 #include "pg/fault.hpp"
 #include "pg/transaction.hpp"
 #include "publish/publish.hpp"
@@ -68,5 +69,6 @@ std::optional<pg::Worker> launch_chunk_worker(const Job &job, int slot) {
 }  // namespace backfill
 
 BACKFILL_WORKER(backfill_chunk_worker_main) {
+  backfill::pg::commit_lazily();
   if (backfill::join_board(order.board)) backfill::work_while_installed(order.job);
 }

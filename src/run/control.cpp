@@ -31,7 +31,7 @@ namespace {
 
 constexpr std::int64_t stop_patience = 30000;  // ms, for terminated workers to be gone
 constexpr long end_poll = 10;                  // ms between looks at them
-constexpr long poll_interval = 250;            // ms between looks of wait_for
+constexpr long poll_interval = 250;            // ms between looks of wait_for, if nobody wakes it
 
 std::string call_text(const char *function, const Job &job) {
   return std::string("SELECT ") + function + "(" + quote_literal(job.name) + ")";
@@ -125,6 +125,7 @@ void reopen_chunk(const Job &job, std::int64_t chunk) {
 
 // What wait_for looks at.
 struct Look {
+  int job;
   std::string state, phase, progress, chunks, eta, waiting_for;
   bool refreshing;  // what a swap has left to be done is not done yet
   Error failure;
@@ -139,7 +140,8 @@ Look look_at(const std::string &name) {
         " FROM backfill.job_status v JOIN backfill.job j USING (id) WHERE v.id = $1",
         {job.id});
     pg::Row const row = found.only();
-    return Look{row.text("state"),
+    return Look{job.id,
+                row.text("state"),
                 row.text("phase"),
                 row.text("progress"),
                 row.text("chunks"),
@@ -402,7 +404,9 @@ void wait_for(const std::string &name, const std::optional<std::string> &timeout
   std::int64_t const started = pg::now_ms();
   ProgressTeller teller;
   bool doubted = false;
-  for (;;) {
+  for (int watched = 0;;) {
+    // Before the look: what happens after it wakes.
+    if (watched != 0) pg::share_job_lock(watched, pg::JobLock::watch);
     Look const look = look_at(name);
     // The lock is looked at later than the state is read: a coordinator that has just paused the job and left looks dead.
     bool const sure = !abandoned(look) || doubted;
@@ -413,8 +417,9 @@ void wait_for(const std::string &name, const std::optional<std::string> &timeout
       throw Error(sqlstate::query_canceled, "timed out waiting for backfill \"" + name + "\"",
                   "It goes on running; it was in phase " + look.phase + " at " + look.progress + " %.",
                   "Wait longer, or look at backfill.jobs.");
+    if (watched == look.job) pg::wait_latch(poll_interval);
+    watched = look.job;
     pg::commit_and_begin();
-    pg::sleep_interruptibly(poll_interval);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
 #include "pg/database.hpp"
+#include "pg/durable.hpp"
 #include "pg/fault.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
@@ -65,6 +66,11 @@ bool give_up_after_starts(int id, int starts) {
                 "Each ended within a minute, before it had left in order.", "Look for the cause in the server log."));
 }
 
+// Those in backfill_wait: the state is another, or what follows a swap is done.
+void wake_watchers(int id) {
+  pg::transaction([&] { pg::wake_lock_holders(id, pg::JobLock::watch); });
+}
+
 class Coordinator {
  public:
   explicit Coordinator(int job) : id_(job) {}
@@ -96,7 +102,8 @@ class Coordinator {
   int living();  // chunk workers that run or are about to
 
   int id_;
-  int starts_ = 0;     // coordinators in a row that have begun and not worked for long, this one included
+  int starts_ = 0;         // coordinators in a row that have begun and not worked for long, this one included
+  bool told_done_ = true;  // those who wait for what follows a swap
   bool idle_ = false;  // nothing is lost by leaving: it waits to begin; or ready or published, and no worker is at work
   std::int64_t good_at_ = 0;
   long pause_ = working_pause;
@@ -200,6 +207,7 @@ bool Coordinator::advance(const Job &job) {
     fault("ready", "made");
   });
   fault("ready", "committed");
+  wake_watchers(job.id);
   return true;
 }
 
@@ -293,8 +301,11 @@ void Coordinator::tend_after(const Job &job) {
   std::optional<int> const stage = pg::transaction([&] { return open_after_stage(job); });
   if (!stage) {
     pg::transaction([&] { settle_downstream(job); });
+    if (!told_done_) wake_watchers(job.id);
+    told_done_ = true;
     return stop_looking(job.id);
   }
+  told_done_ = false;
   look_at_load(job.id, *stage);
   pg::transaction([&] {
     reclaim_steps(job.id, job.spec.strategy.retries);
@@ -386,6 +397,7 @@ void work(Coordinator &coordinator, int id) {
 
 void coordinate(int id) {
   if (extension_is_gone()) return;
+  pg::commit_lazily();
   Coordinator coordinator(id);
   if (!begin(coordinator, id)) return;
   work(coordinator, id);
@@ -394,6 +406,7 @@ void coordinate(int id) {
   pg::transaction([&] {
     start_was_good(id);
     start_notifier_if_due();
+    pg::wake_lock_holders(id, pg::JobLock::watch);
   });
 }
 

@@ -16,6 +16,7 @@
 #include "copy/shadow.hpp"
 #include "copy/transform.hpp"
 #include "core/sql_text.hpp"
+#include "pg/durable.hpp"
 #include "pg/fault.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
@@ -354,6 +355,7 @@ bool downstream(const Job &job, const Step &step) {
   require_nothing_holds_back(step);
   try {
     pg::transaction([&] {
+      pg::commit_durably();
       finish_step(step, run_refresh(job, step));
       fault("downstream", "made");
     });
@@ -478,10 +480,6 @@ bool replace_one_chunk(const Job &job) {
   return true;
 }
 
-// A batch that a crash undoes is undone whole, log rows and all, and is drained again: nobody has to wait until it is on
-// disk, or on a standby.
-void commit_lazily() { pg::set_local("synchronous_commit", "off"); }
-
 // What was taken stays in the log's pages until they are vacuumed, and every look at the log has to pass it: autovacuum
 // comes too seldom for a log that is written all the time.  Where an old snapshot holds vacuum back, the log grows and is
 // swept the more seldom the larger it is.
@@ -536,7 +534,6 @@ std::int64_t catch_up(const Job &job) {
     std::optional<Job> const now = load_job(job.id);
     if (!now || (now->state != "running" && now->state != "ready")) return std::int64_t{0};
     if (!has_pending_keys(*now)) return std::int64_t{0};
-    commit_lazily();
     DrainResult const result = drain_batch(*now, read_shape(*now), drain_limit);
     if (result.truncated) {
       start_over(*now);
@@ -560,7 +557,6 @@ std::int64_t catch_up_archive(const Job &job) {
       pg::lock_job(job.id, pg::JobLock::drain);
       std::optional<Job> const now = load_job(job.id);
       if (!now || now->state != "published" || !has_pending_keys(*now)) return std::int64_t{0};
-      commit_lazily();
       std::int64_t const drained = drain_reverse(*now, read_shape(*now), drain_limit).taken;
       fault("reverse_drain", "made");
       return drained;

@@ -14,7 +14,7 @@ use List::Util qw(max min);
 use POSIX qw(strftime);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(by_size runs sql value call seconds checkpoint make_job ready_job cancel_job phase_of await watch unwatch
+our @EXPORT = qw(by_size runs times lasting chosen sql value call seconds checkpoint make_job ready_job cancel_job phase_of await watch unwatch
   idle_memory median spread budget pgbench finish told bytes number ratio settled);
 
 my $json = JSON::PP->new->canonical->pretty->utf8;
@@ -29,6 +29,21 @@ sub by_size
 
 # How often each contestant runs.
 sub runs { return $ENV{BENCH_RUNS} || by_size(1, 3, 5); }
+
+# The same for what has a number of repetitions of its own.
+sub times { return $ENV{BENCH_RUNS} || by_size(@_); }
+
+# Seconds that a load lasts.
+sub lasting { return $ENV{BENCH_SECONDS} || by_size(@_); }
+
+# Of `all`, those that are named in the environment variable, or all.
+sub chosen
+{
+  my ($variable, @all) = @_;
+  my @wanted = split /,/, $ENV{$variable} // '' or return @all;
+  for my $wanted (@wanted) { die "there is no \"$wanted\"; there are: @all\n" unless grep { $_ eq $wanted } @all }
+  return @wanted;
+}
 
 # -- the server
 

@@ -1,4 +1,7 @@
-# Joins what the parts have left in BENCH_OUT into bench.md and bench.json.
+# Joins what the parts have left in BENCH_OUT into bench.md and bench.json.  Named a document, puts the table of budgets there
+# instead, between the lines "<!-- measured -->" and "<!-- end of measured -->":
+#
+#   BENCH_OUT=build/bench/full perl -Itest/bench test/bench/report.pl docs/operations.md
 use strict;
 use warnings FATAL => 'all';
 use utf8;
@@ -7,6 +10,11 @@ use Bench;
 use JSON::PP;
 
 my @parts = grep {defined} map { told($_) } qw(copy capture stalls drain growth memory);
+if (@ARGV)
+{
+  fill($ARGV[0]);
+  exit;
+}
 write_file('bench.json', JSON::PP->new->canonical->pretty->encode({ parts => \@parts }));
 write_file('bench.md', join "\n", head(), budgets(), map { part($_) } @parts);
 
@@ -34,6 +42,22 @@ sub budgets
 {
   my @rows = map { my $part = $_; map { [ $part->{part}, budget_row($_) ] } @{ $part->{budgets} } } @parts;
   return ('## Budgets', '', table([ 'part', 'what', 'budget', 'measured', '', 'how' ], \@rows), '');
+}
+
+# For people who read the document: budgets with what was measured, and of what and where.
+sub fill
+{
+  my ($file) = @_;
+  my @rows = map { my $part = $_; map { [ (budget_row($_))[ 0 .. 3 ] ] } @{ $part->{budgets} } } @parts;
+  my $measured = join "\n", (head())[2], '', table([ 'what', 'budget', 'measured', '' ], \@rows);
+  open(my $in, '<:encoding(UTF-8)', $file) or die "$file: $!";
+  my $text = do { local $/; <$in> };
+  close $in;
+  $text =~ s/^<!-- measured -->\n\K.*?^(?=<!-- end of measured -->$)/$measured\n/ms or die "$file has no place for what was measured\n";
+  open(my $out, '>:encoding(UTF-8)', $file) or die "$file: $!";
+  print $out $text;
+  close $out;
+  return;
 }
 
 sub budget_row

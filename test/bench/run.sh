@@ -1,31 +1,37 @@
 #!/usr/bin/env bash
 # Measures backfill against what else one could do, and against the budgets of docs/operations.md.
 #
-#   bash test/bench/run.sh [--size tiny|small|full] [--only PART ...] [--out DIR] [--runs N] [--resume]
+#   bash test/bench/run.sh [--size tiny|small|full] [--only PART ...] [--out DIR] [--runs N] [--seconds N]
+#                          [--tables NAME,...] [--contestants NAME,...] [--resume]
 #
 # Builds a copy of this checkout and measures it on a throwaway server.  Each part leaves DIR/PART.json as soon as it has
 # ended, and then DIR/bench.md (tables, every budget with its measured ratio) and DIR/bench.json (facts of the machine,
 # settings, every single run) are written anew from all parts there are.  --resume passes over the parts that DIR has of
 # this size already, so that a run which was interrupted goes on; DIR is build/bench/SIZE otherwise.
 #
+# --runs is the number of repetitions (pairs of the part capture, rounds of drain), --seconds how long each run of pgbench
+# lasts; --tables and --contestants choose those of the part copy (their names stand there).
+#
 # Contestants take turns (A B C A B C …) and medians are compared: a machine has moods.  `full` is 5 million rows and
-# takes about an hour on two cores; `tiny` only shows that all of it still runs, its numbers mean nothing.
+# takes more than an hour on two cores (docs/operations.md has the half hour that matters); `tiny` only shows that all of it still runs, its numbers mean nothing.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 parts=(copy capture stalls drain growth memory)
-size=small out='' runs='' resume='' chosen=()
+size=small out='' runs='' seconds='' tables='' contestants='' resume='' chosen=()
 
 main() {
   read_arguments "$@"
   [ -n "$out" ] || out=$checkout/build/bench/$size
   if [ -z "$workspace" ]; then
     prepare_output
-    set -- --size "$size" --out "$out" ${runs:+--runs "$runs"} ${resume:+--resume} "${chosen[@]/#/--only=}"
+    set -- --size "$size" --out "$out" ${runs:+--runs "$runs"} ${seconds:+--seconds "$seconds"} \
+      ${tables:+--tables "$tables"} ${contestants:+--contestants "$contestants"} ${resume:+--resume} "${chosen[@]/#/--only=}"
   fi
   in_workspace "$@"
   [ -w "$out" ] || fail "user $(id -un) cannot write to $out: choose another directory with --out"
-  export BENCH_SIZE=$size BENCH_OUT=$out BENCH_RUNS=$runs PERL5LIB=$checkout/test/bench
+  export BENCH_SIZE=$size BENCH_OUT=$out BENCH_RUNS=$runs BENCH_SECONDS=$seconds BENCH_TABLES=$tables
+  export BENCH_CONTESTANTS=$contestants PERL5LIB=$checkout/test/bench
   choose_parts
   if [ ${#parts[@]} != 0 ]; then
     start
@@ -61,14 +67,20 @@ read_arguments() {
       --only) chosen+=("${2:-}"); shift ;;
       --out) out=$(realpath -m "${2:?}"); shift ;;
       --runs) runs=${2:-}; shift ;;
+      --seconds) seconds=${2:-}; shift ;;
+      --tables) tables=${2:-}; shift ;;
+      --contestants) contestants=${2:-}; shift ;;
       --resume) resume=yes ;;
       [a-z]*) chosen+=("$1") ;;
-      *) fail "usage: run.sh [--size tiny|small|full] [--only PART ...] [--out DIR] [--runs N] [--resume]" ;;
+      *) fail "usage: run.sh [--size tiny|small|full] [--only PART ...] [--out DIR] [--runs N] [--seconds N]" \
+        "[--tables NAME,...] [--contestants NAME,...] [--resume]" ;;
     esac
     shift
   done
   [[ $size =~ ^(tiny|small|full)$ ]] || fail "no size \"$size\"; there are: tiny small full"
   [[ $runs =~ ^([1-9][0-9]*)?$ ]] || fail "--runs takes a number"
+  [[ $seconds =~ ^([1-9][0-9]*)?$ ]] || fail "--seconds takes a number"
+  [[ $tables,$contestants =~ ^[a-z0-9,]*$ ]] || fail "--tables and --contestants take names with commas between them"
   for part in "${chosen[@]}"; do
     [[ $known == *" $part "* ]] || fail "no part \"$part\"; there are: ${parts[*]}"
   done

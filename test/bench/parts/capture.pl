@@ -11,8 +11,8 @@ use utf8;
 use Bench;
 
 my $rows = by_size(1000, 100_000, 1_000_000);
-my $span = by_size('-t 200', '-T 8', '-T 30');
-my $pairs = by_size(1, 5, 9);
+my $span = $ENV{BENCH_SIZE} eq 'tiny' ? '-t 200' : '-T ' . lasting(0, 8, 30);
+my $pairs = times(1, 5, 9);
 # Enough that no processor is ever idle: waking one costs more, in a virtual machine, than what is to be measured.
 my $clients = 8;
 my %spec = (with => q~scope: {table: captured}, transform: {set: {tier: "'plain'"}}, strategy: {chunk_by: blocks}~);

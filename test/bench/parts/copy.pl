@@ -15,7 +15,7 @@ use utf8;
 use Bench;
 use Time::HiRes;
 
-my @contestants = qw(insert ctas update repack months1 months2 blocks1 blocks2);
+my @contestants = chosen('BENCH_CONTESTANTS', qw(insert ctas update repack months1 months2 blocks1 blocks2));
 my %shown = (
   insert => 'INSERT … SELECT', ctas => 'CREATE TABLE AS', update => 'UPDATE loop', repack => 'pg_repack -j 2', months1 => 'backfill, by months, 1 worker',
   months2 => 'backfill, by months, 2 workers', blocks1 => 'backfill, by blocks, 1 worker', blocks2 => 'backfill, by blocks, 2 workers'
@@ -46,7 +46,7 @@ my %tables = (
 my (@raw, @reports);
 sql('CREATE EXTENSION IF NOT EXISTS pg_repack');
 my $idle = idle_memory();
-for my $table (@{ by_size(['documents'], [qw(orders documents)], [qw(orders documents)]) })
+for my $table (chosen('BENCH_TABLES', @{ by_size(['documents'], [qw(orders documents)], [qw(orders documents)]) }))
 {
   my $about = { name => $table, %{ $tables{$table} } };
   $about->{$_} =~ s/:rows/$about->{rows}/g, $about->{$_} =~ s/:set/$about->{set}/g for qw(select query);
@@ -180,14 +180,24 @@ sub ratios
   my ($table, $one, $other, $key) = @_;
   my @ones = all_of($table, $one, $key);
   my @others = all_of($table, $other, $key);
+  return unless @ones && @others;
   return map { ratio($ones[$_], $others[$_]) } 0 .. $#ones;
 }
 
+# Nothing to judge where a contestant was not chosen.
 sub judge
 {
   my ($what, $relation, $limit, @ratios) = @_;
+  return unless @ratios;
   budget($what, median(@ratios), $relation, $limit, '%.2f', 'median of ' . @ratios . ', ' . spread('%.2f', @ratios));
   return;
+}
+
+# How many times faster the copy was than INSERT … SELECT.
+sub compared
+{
+  my @ratios = ratios($_[0], 'insert', $_[1], 'copy');
+  return @ratios ? sprintf('%.2f', median(@ratios)) : '-';
 }
 
 sub report
@@ -211,7 +221,7 @@ sub report
     push @rows,
       [
         $shown{$contestant}, sprintf('%.2f s', median(@seconds)), spread('%.2f', @seconds), $copy ? sprintf('%.2f s', $copy) : '-', number($about->{rows} / $time),
-        $copy ? sprintf('%.2f', median(ratios($table, 'insert', $contestant, 'copy'))) : '-',
+        compared($table, $contestant),
         bytes(middle($table, $contestant, 'wal')), bytes(middle($table, $contestant, 'copy_wal')), bytes(middle($table, $contestant, 'temp')),
         bytes(middle($table, $contestant, 'memory')), sprintf('%.2f', middle($table, $contestant, 'bloat') // 1)
       ];

@@ -16,8 +16,8 @@ use Time::HiRes qw(sleep time);
 
 my $rows = by_size(2000, 500_000, 5_000_000);
 my $keys = by_size(200, 100_000, 500_000);
-my $rounds = by_size(1, 3, 3);
-my $seconds = by_size(1, 20, 120);
+my $rounds = times(1, 3, 3);
+my $seconds = lasting(1, 20, 120);
 my $rate = by_size(500, 5000, 5000);
 # Writers do not wait for the disk, or there would be no such rate on a small machine.
 $ENV{PGOPTIONS} = '-c synchronous_commit=off';
