@@ -39,6 +39,7 @@ constexpr long longest_rest = 500, start_look = 500;   // ms between looks wheth
 constexpr std::int64_t messages_pause = 1000;          // ms between looks at the outbox
 constexpr std::int64_t obstacle_pause = 2000;          // ms between looks at the table's definition
 constexpr std::int64_t carried_at_least = 100000;      // log rows worth a compaction
+constexpr std::int64_t worth_haste = 1000;             // log rows of a batch after which the next follows at once
 constexpr int troubles_allowed = 5;                    // in a row
 
 // The job fails with what the coordinator met.  A published one goes on being published, says what is wrong, and is looked
@@ -92,6 +93,7 @@ class Coordinator {
   void run_with_workers(const Job &job, int stage, const StageCounts &counts);
   void run_alone(const Job &job, int stage);
   bool settle(const Job &job);
+  void rest_after(std::int64_t drained);
   void tend_ready(const Job &job);
   void tend_after(const Job &job);
   void tend_published(const Job &job);
@@ -278,6 +280,11 @@ bool Coordinator::settle(const Job &job) {
   return false;
 }
 
+// A batch costs some milliseconds whatever is in it: a trickle of writes is gathered, a backlog is drained at once.
+void Coordinator::rest_after(std::int64_t drained) {
+  if (drained > 0) pause_ = drained >= worth_haste ? 0 : working_pause;
+}
+
 void Coordinator::tend_ready(const Job &job) {
   // Under the row lock: a swap changes triggers and state together, and is wholly before this look or behind it.
   bool const broken = pg::transaction([&] {
@@ -293,7 +300,7 @@ void Coordinator::tend_ready(const Job &job) {
                 "Writes may have been missed, so the shadow can no longer be trusted.",
                 "Cancel the backfill and plan it again.");
   tend_after(job);
-  if (catch_up(job) > 0) pause_ = 0;
+  rest_after(catch_up(job));
 }
 
 // What a swap has left to be done; workers do what may take long, so that draining goes on meanwhile.
@@ -328,7 +335,7 @@ void Coordinator::tend_published(const Job &job) {
 // The log of keys written since publish is kept in proportion to their number, not to the number of writes.
 void Coordinator::tend_archive(const Job &job) {
   std::int64_t const taken = catch_up_archive(job);
-  if (taken > 0) pause_ = 0;
+  rest_after(taken);
   carried_ += taken;
   if (carried_ < std::max(carried_at_least, distinct_)) return;
   distinct_ = compact_carried(job);
