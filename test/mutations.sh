@@ -24,7 +24,7 @@ main() {
   export BACKFILL_BUILT=1
 
   while IFS='|' read -r name file test; do
-    is_sound "$test" || echo "$test fails as it is: $(grep -m 3 -E '^(not ok|FAILED|# *Failed)' "$workspace/test.log")" >&2
+    is_sound "$test" || echo "$test fails as it is: $(what_failed)" >&2
   done < <(selected "$@")
   printf '%-28s %-34s %-34s %s\n' mutation file test result
   while IFS='|' read -r name file test; do try_mutation "$name" "$file" "$test"; done < <(selected "$@")
@@ -100,6 +100,11 @@ is_sound() {
   [ "${sound[$1]}" = yes ]
 }
 
+# A test that hangs under a mutation is told as such: on a busy machine it may only have been slow.
+what_failed() {
+  grep -m 1 -oE '^not ok .*|^test .* FAILED.*|^(FAILED|# *Failed|Bailout).*|# .*timed out.*' "$workspace/test.log" | cut -c1-80 || echo 'a hang'
+}
+
 # Sound tests come first, mutations after them: so each costs one file to compile and one link.
 try_mutation() {
   local name=$1 file=$2 test=$3 result
@@ -112,7 +117,7 @@ try_mutation() {
     elif run_test "$test"; then
       result=SURVIVED survived=$((survived + 1))
     else
-      result=killed killed=$((killed + 1))
+      result="killed by $(what_failed)" killed=$((killed + 1))
     fi
     restore "$file"
   fi

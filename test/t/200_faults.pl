@@ -43,7 +43,7 @@ sub ways
   return () if defined $only && $point !~ /$only/;
   return grep { $_ ne 'error' || $point !~ /after_commit/ } @actions if $all || defined $only;
   return () if $point =~ /_recorded$|^(replace|reverse_drain|pause|validate|refresh|downstream|shape|key|audit|message)_committed|_vacuumed$/
-    || $point =~ /^release_|^(run|pause|retry)_before_commit|_leaves$|^message_marked|^validate_locked/;
+    || $point =~ /^release_|^(run|pause|retry)_before_commit|_leaves$|^message_(taken|marked)|^run_|^validate_locked/;
   return 'crash' if $point =~ /after_commit/;
   return $n % 12 == 5 ? 'stop' : $n % 6 == 2 ? 'crash' : $actions[ $n % 2 ];
 }
