@@ -45,7 +45,7 @@ sub start_session
 {
   my ($sql, $out, $err) = @_;
   my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-v', 'ON_ERROR_STOP=1', map { ('-c', $_) } split /; /, $sql);
-  return IPC::Run::start(\@psql, '<', \undef, '>', $out, '2>', $err, IPC::Run::timeout($Faults::patience));
+  return IPC::Run::start(\@psql, '<', \undef, '>', $out, '2>', $err, IPC::Run::timeout(4 * $Faults::patience));
 }
 
 # The coordinator reads that the job is ready; a publish commits, which takes the capture triggers off the table that was
