@@ -5,6 +5,7 @@
 #include "catalog/delivery.hpp"
 #include "catalog/suspension.hpp"
 #include "core/error.hpp"
+#include "core/sql_text.hpp"
 #include "pg/durable.hpp"
 #include "pg/lock.hpp"
 #include "pg/role.hpp"
@@ -67,6 +68,14 @@ Error no_such_job(const std::string &name) {
 
 }  // namespace
 
+Error suspended(const Job &job) {
+  return Error(sqlstate::object_not_in_prerequisite_state,
+               "backfill \"" + job.name + "\" was planned in another database and is suspended here",
+               "It came with a dump or a copy of that database; its capture does not work here.",
+               "Clear away what came with it: SELECT backfill_cancel(" + quote_literal(job.name) +
+                   "); the table in service stays as it is. Then plan it anew.");
+}
+
 bool may_see(Oid role, const Job &job) {
   return pg::is_member(role, job.owner) || pg::as_extension([&] {
            return pg::query_boolean("SELECT pg_has_role($1::oid, 'pg_monitor', 'MEMBER')", {pg::Param::oid(role)});
@@ -76,11 +85,13 @@ bool may_see(Oid role, const Job &job) {
 Job find_job(const std::string &name, bool lock) {
   Oid const caller = pg::current_role();
   return pg::as_extension([&] {
-    pg::Result const found = pg::execute(select_job("name = $1 ORDER BY id DESC LIMIT 1", lock), {name});
+    pg::Result const found =
+        pg::execute(select_job("name = $1 AND (pg_has_role($2::oid, owner, 'USAGE')"
+                               " OR pg_has_role($2::oid, 'pg_monitor', 'MEMBER')) ORDER BY id DESC LIMIT 1",
+                               lock),
+                    {name, pg::Param::oid(caller)});
     if (found.empty()) throw no_such_job(name);
-    Job job = read_job(found[0]);
-    if (!may_see(caller, job)) throw no_such_job(name);
-    return job;
+    return read_job(found[0]);
   });
 }
 
@@ -100,17 +111,20 @@ std::string this_home() {
   });
 }
 
-Job job_for_caller(const std::string &name, bool lock) {
+bool is_suspended(const Job &job) { return job.active() && job.home != this_home(); }
+
+Job own_job(const std::string &name, bool lock) {
   Job job = find_job(name, lock);
   if (!pg::is_member(pg::current_role(), job.owner))
     throw Error(sqlstate::insufficient_privilege, "permission denied for backfill \"" + name + "\"",
                 "It belongs to the owner of its table, role \"" + pg::role_name(job.owner) + "\".",
                 "Ask for membership in that role, or have one of its members run the statement.");
-  if (job.active() && job.home != this_home())
-    throw Error(sqlstate::object_not_in_prerequisite_state,
-                "backfill \"" + name + "\" was planned in another database and is suspended here",
-                "It came with a dump or a copy of that database; its capture does not work here.",
-                "Plan it again under another name; drop what it left by hand: table " + job.shadow_name + ".");
+  return job;
+}
+
+Job job_for_caller(const std::string &name, bool lock) {
+  Job job = own_job(name, lock);
+  if (is_suspended(job)) throw suspended(job);
   return job;
 }
 

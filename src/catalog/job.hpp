@@ -52,7 +52,14 @@ std::optional<Job> load_job(int id, bool lock = false);
 // Members of the target's owner role, pg_monitor and superusers.
 bool may_see(Oid role, const Job &job);
 
-// As find_job, and requires membership in the target's owner role (42501).  Every SQL-callable function begins here.
+// As find_job, and requires membership in the target's owner role (42501).
+Job own_job(const std::string &name, bool lock = false);
+
+// A job at work that a dump or copy brought here from another database: its OIDs mean nothing.
+bool is_suspended(const Job &job);
+Error suspended(const Job &job);
+
+// As own_job, and refuses suspended ones (55000).  Every SQL-callable function begins here.
 Job job_for_caller(const std::string &name, bool lock = false);
 
 // The database we are in, as job.home records it.

@@ -26,7 +26,15 @@ std::optional<ActiveJob> first(const pg::Result &found) {
 
 int reserve_job_id() {
   return pg::as_extension([] {
-    return static_cast<int>(pg::query_integer("SELECT nextval(pg_get_serial_sequence('backfill.job', 'id'))"));
+    // Where the schema of a database came without its records, what is there of a job of that number is another's.
+    for (;;) {
+      pg::Result const next = pg::execute(
+          "SELECT id, to_regclass('backfill.log_' || id) IS NULL AND to_regclass('backfill.reverse_' || id) IS NULL"
+          " AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgname IN ('backfill_capture_' || id, 'backfill_guard_' || "
+          "id))"
+          " AS free FROM nextval(pg_get_serial_sequence('backfill.job', 'id')) AS id");
+      if (next.only().boolean("free")) return static_cast<int>(next.only().integer("id"));
+    }
   });
 }
 
@@ -75,8 +83,10 @@ void insert_job(const Job &job) {
 
 std::optional<ActiveJob> active_job_of_name(const std::string &name) {
   return pg::as_extension([&] {
-    return first(pg::execute(
-        "SELECT id, name, state FROM backfill.job WHERE name = $1 AND state NOT IN ('finished', 'cancelled')", {name}));
+    return first(
+        pg::execute("SELECT id, name, CASE WHEN backfill.is_home(home) THEN state ELSE 'suspended' END AS state"
+                    " FROM backfill.job WHERE name = $1 AND state NOT IN ('finished', 'cancelled')",
+                    {name}));
   });
 }
 
@@ -84,8 +94,18 @@ std::optional<ActiveJob> active_job_on(Oid table) {
   return pg::as_extension([&] {
     return first(
         pg::execute("SELECT id, name, state FROM backfill.job WHERE $1 IN (live, shadow, archive)"
-                    " AND state NOT IN ('finished', 'cancelled') ORDER BY id DESC LIMIT 1",
+                    " AND state NOT IN ('finished', 'cancelled') AND backfill.is_home(home) ORDER BY id DESC LIMIT 1",
                     {pg::Param::oid(table)}));
+  });
+}
+
+std::optional<ActiveJob> suspended_job_on(const std::string &schema, const std::string &table) {
+  return pg::as_extension([&] {
+    return first(pg::execute(
+        "SELECT id, name, 'suspended' AS state FROM backfill.job WHERE target_schema = $1::name"
+        " AND $2::name IN (target_name, shadow_name, archive_name)"
+        " AND state NOT IN ('finished', 'cancelled') AND NOT backfill.is_home(home) ORDER BY id DESC LIMIT 1",
+        {schema, table}));
   });
 }
 

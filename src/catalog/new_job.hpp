@@ -20,5 +20,7 @@ struct ActiveJob {
 };
 std::optional<ActiveJob> active_job_of_name(const std::string &name);
 std::optional<ActiveJob> active_job_on(Oid table);  // as target, shadow or archive
+// By name: one that a dump or copy brought here (is_suspended); its state is "suspended".
+std::optional<ActiveJob> suspended_job_on(const std::string &schema, const std::string &table);
 
 }  // namespace backfill

@@ -222,15 +222,16 @@ bool has_suspended(int job) {
 }
 
 // Of another database: they came with a dump, and nobody goes on with their jobs.
-int restore_abandoned_cron_jobs() {
+int restore_abandoned_cron_jobs(Oid caller) {
   std::string const home = this_home();
   return pg::as_extension([&] {
     int ended = 0;
     for (const pg::Row &row :
          pg::execute("SELECT DISTINCT s.job_id FROM backfill.suspension s JOIN backfill.job j ON j.id = s.job_id"
                      " WHERE s.ended_at IS NULL AND (j.state NOT IN ('running', 'ready', 'published') OR j.home <> $1)"
+                     " AND ($2 = 0::oid OR pg_has_role($2, j.owner, 'USAGE'))"
                      " ORDER BY s.job_id",
-                     {home}))
+                     {home, pg::Param::oid(caller)}))
       ended += restore_all(static_cast<int>(row.integer("job_id")));
     return ended;
   });

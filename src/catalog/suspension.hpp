@@ -36,8 +36,8 @@ void suspend_cron_jobs(const Job &job);
 void restore_cron_jobs(int job);
 bool has_suspended(int job);
 
-// Of all jobs that are not at work; returns how many suspensions ended.
-int restore_abandoned_cron_jobs();
+// Of all jobs that are not at work, or of those that the caller may manage; returns how many suspensions ended.
+int restore_abandoned_cron_jobs(Oid caller = 0);
 
 // With a job's change of state: who stops lets the pg_cron jobs run again, who goes on suspends them anew by its steps.
 void suspensions_follow(const Job &job, const std::string &state);

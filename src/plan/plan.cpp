@@ -50,12 +50,25 @@ void require_free_name(const Spec &spec) {
 }
 
 void require_free_table(const Target &target) {
-  auto const active = active_job_on(target.oid);
+  auto active = active_job_on(target.oid);
+  if (!active) active = suspended_job_on(target.schema, target.name);
   if (!active) return;
   throw Error(
       sqlstate::object_in_use, "table \"" + target.label() + "\" is in use by backfill \"" + active->name + "\"",
       "That backfill is " + active->state + "; two at a time on one table would undo each other.",
       "End it first: " + command_for(active->name, active->state == "published" ? Action::finish : Action::cancel));
+}
+
+// Checks call functions of ours as the owner.
+void require_usage(const Target &target) {
+  bool const may = pg::as_extension([&] {
+    return pg::query_boolean("SELECT has_schema_privilege($1::oid, 'backfill', 'USAGE')",
+                             {pg::Param::oid(target.owner)});
+  });
+  if (may) return;
+  throw Error(sqlstate::insufficient_privilege, "role \"" + target.owner_name + "\" may not use schema \"backfill\"",
+              "It owns the table, and checks run as the owner call functions of that schema.",
+              "GRANT USAGE ON SCHEMA backfill TO " + quote_ident(target.owner_name) + ";");
 }
 
 // The schemas that names in the spec mean, frozen; temporary ones last, so that none can step in front.
@@ -266,6 +279,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   require_allowed_webhook(spec.monitoring);
 
   Target const target = find_target(spec.scope.table);
+  require_usage(target);
   require_free_name(spec);
   require_free_table(target);
   std::vector<std::string> const key = find_key(target, spec.strategy.key);

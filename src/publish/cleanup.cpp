@@ -161,6 +161,43 @@ std::string cancel_job(const Job &job) {
   return "cancelled " + job.name + " " + describe(tries) + "; nothing of it is left but the record";
 }
 
+namespace {
+
+// A table of the job counts as its own where it bears the name that the job gave and belongs to the role that the job
+// works for.
+Oid found_by_name(const Job &job, const std::string &name) {
+  return static_cast<Oid>(pg::query_integer(
+      "SELECT coalesce(max(c.oid::bigint), 0) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+      " WHERE n.nspname = $1::name AND c.relname = $2::name AND c.relkind = 'r' AND c.relowner = $3",
+      {job.target_schema, name, pg::Param::oid(job.owner)}));
+}
+
+// Its parts as they are here; the record keeps the OIDs it came with.
+Job as_found_here(Job job) {
+  return pg::as_extension([&] {
+    job.live = found_by_name(job, job.target_name);
+    job.shadow = found_by_name(job, job.shadow_name);
+    job.archive = found_by_name(job, job.archive_name);
+    pg::execute(
+        "UPDATE backfill.failures SET relation = coalesce((SELECT c.oid FROM pg_class c"
+        " WHERE c.oid = to_regclass(table_name) AND c.relowner = $2), 0) WHERE job_id = $1",
+        {job.id, pg::Param::oid(job.owner)});
+    return job;
+  });
+}
+
+}  // namespace
+
+std::string cancel_suspended(const Job &restored) {
+  Job const job = as_found_here(restored);
+  Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
+    require_state(job, attempt);
+    drop_what_is_left(job, job.state == "published" ? job.archive : job.shadow, attempt);
+    record_ended(job, "cancelled", "It came from another database; what came with it was dropped.");
+  });
+  return "cancelled " + job.name + " " + describe(tries) + "; what it brought from another database is gone";
+}
+
 bool end_retention(int id) {
   std::optional<Job> const job = load_job(id);
   if (!job || open_after_stage(*job)) return false;  // what is left to be done needs the job

@@ -20,6 +20,8 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard);
 std::string finish_job(const Job &job);  // drops the archive and the reverse capture; state finished
 // Leaves nothing behind but the ledger; state cancelled.  No worker of the job may live.
 std::string cancel_job(const Job &job);
+// Of a job that came from another database (is_suspended): drops what came with it, found by name, and ends the job.
+std::string cancel_suspended(const Job &restored);
 
 // Steps of phase publish and after, and running one of the latter (VALIDATE of the foreign keys, ANALYZE).
 std::vector<Step> plan_publish_steps(const Job &job);

@@ -53,6 +53,7 @@ ShownState shown_state(const pg::Row &row) {
     return {word, "PAUSING", "⏸️", row.text("phase"), Tone::busy};
   if (word == "running") return {word, "IN PROGRESS", "🔄", row.text("phase"), Tone::busy};
   if (word == "stalled") return {word, "STALLED", "⚠️", row.text("phase"), Tone::warn};
+  if (word == "suspended") return {word, "SUSPENDED: from another database", "⏸️", "", Tone::warn};
   if (word == "paused") return {word, "PAUSED", "⏸️", "", Tone::warn};
   if (word == "failed") return {word, "FAILED", "❌", "", Tone::bad};
   if (word == "published") return {word, "PUBLISHED", "✅", "", Tone::good};

@@ -350,7 +350,7 @@ std::string before_publish(const Facts &facts) {
          "there is nothing to roll back. Put the cause right and audit again (step 6), or drop what was built beside "
          "the "
          "table and end the capture of its changes:\n\n" +
-         when("planned, running, paused, failed, stalled or ready", call(facts, "cancel"));
+         when("planned, running, paused, failed, stalled, suspended or ready", call(facts, "cancel"));
 }
 
 std::string lost_columns(const Facts &facts) {
@@ -425,6 +425,8 @@ std::string trouble(const Facts &facts) {
                "backfill.jobs\nWHERE " +
                of_job(facts) + ";");
   Table table({"Sign", "Means", "Do"});
+  table.add(
+      {"`suspended`", "the job came from another database, with a dump or a copy", "cancel it, then plan it anew"});
   table.add({"`stalled`", "the coordinator is gone: a restart, a crash", "step 3 again"});
   table.add({"a failed chunk", "the transform or a constraint refused its rows",
              "put the cause right, then its `next_command`, or step 3 for all"});

@@ -133,6 +133,7 @@ struct Look {
 
 Look look_at(const std::string &name) {
   Job const job = find_job(name);
+  if (is_suspended(job)) throw suspended(job);
   return pg::as_extension([&] {
     pg::Result const found = pg::execute(
         "SELECT v.state, v.phase, v.progress::text AS progress, v.chunks_done || '/' || v.chunks_total AS chunks,"
@@ -297,6 +298,7 @@ std::string pause_backfill(const std::string &name) {
 
 std::string cancel_backfill(const std::string &name) {
   pg::require_writable("a backfill cannot be cancelled");
+  if (is_suspended(own_job(name))) return cancel_suspended(own_job(name, true));
   Job const seen = job_for_caller(name);
   require(seen, Action::cancel);
   take_over(seen);
@@ -378,7 +380,7 @@ std::string maintain() {
     std::optional<Job> const job = load_job(id);
     if (job && pg::is_member(caller, job->owner)) restart_if_abandoned(id, "backfill_maintain", done);
   }
-  int const released = restore_abandoned_cron_jobs();
+  int const released = restore_abandoned_cron_jobs(caller);
   start_notifier_if_due();
   int const ended = end_retentions(caller);
   return std::to_string(done.restarted) + " coordinators restarted, " + std::to_string(ended) + " archives dropped" +

@@ -74,6 +74,7 @@ COMMENT ON COLUMN backfill.downstream.error IS 'Why it failed, or what held it b
 COMMENT ON COLUMN backfill.downstream.next_command IS 'The statement to type where it failed';
 
 SELECT pg_catalog.pg_extension_config_dump('backfill.suspension', '');
+SELECT pg_catalog.pg_extension_config_dump('backfill.suspension_id_seq', '');
 
 CREATE FUNCTION @extschema@.backfill_provenance(target text, value text)
   RETURNS TABLE (name text, id integer, chunk integer, lo text, hi text, rows bigint, computed_at timestamptz, published_at timestamptz)

@@ -88,7 +88,7 @@ CREATE TABLE backfill.job (
 );
 -- One active job a name, and one a table: the capture of a second would fight the swap of the first.
 CREATE UNIQUE INDEX job_active_name ON backfill.job (name) WHERE state NOT IN ('finished', 'cancelled');
-CREATE UNIQUE INDEX job_active_live ON backfill.job (live) WHERE state NOT IN ('finished', 'cancelled');
+CREATE UNIQUE INDEX job_active_live ON backfill.job (home, live) WHERE state NOT IN ('finished', 'cancelled');
 CREATE INDEX job_name ON backfill.job (name, id DESC);
 
 CREATE TABLE backfill.step (

@@ -51,7 +51,8 @@ SELECT h.id, h.name, h.owner,
        date_trunc('milliseconds', h.ran) AS elapsed,
        CASE WHEN h.honest_state <> 'running' OR h.held_for IS NOT NULL OR h.share < 0.02 THEN '-'
             ELSE backfill.time_range(h.ran * ((1 - h.share) / h.share)::double precision) END AS eta,
-       CASE WHEN (h.honest_state = 'stalled' OR (h.state IN ('ready', 'published') AND NOT h.alive))
+       CASE WHEN h.honest_state = 'suspended' THEN 'nothing: it came with a dump or copy of another database'
+            WHEN (h.honest_state = 'stalled' OR (h.state IN ('ready', 'published') AND NOT h.alive))
                  AND starts_with(h.waiting_for, 'a worker slot for its coordinator') THEN h.waiting_for
             WHEN h.honest_state = 'stalled' THEN 'a coordinator: its process is gone'
             WHEN h.state = 'running' AND h.request = 'pause' THEN 'open batches to end, then it pauses'
@@ -63,7 +64,8 @@ SELECT h.id, h.name, h.owner,
        CASE WHEN h.archive IS NOT NULL THEN format('%I.%I', h.target_schema, h.archive_name) END AS archive,
        h.archive_until,
        h.error,
-       CASE WHEN h.obstacle IS NOT NULL AND h.state IN ('running', 'ready', 'paused', 'failed')
+       CASE WHEN h.honest_state = 'suspended' THEN format('SELECT backfill_cancel(%L);', h.name)
+            WHEN h.obstacle IS NOT NULL AND h.state IN ('running', 'ready', 'paused', 'failed')
               THEN format('SELECT backfill_cancel(%L);', h.name)
             WHEN h.honest_state IN ('planned', 'stalled', 'paused', 'failed')
               OR (h.state IN ('ready', 'published') AND NOT h.alive)
@@ -79,7 +81,8 @@ SELECT h.id, h.name, h.owner,
   FROM (
     SELECT j.*, w.chunks_total, w.chunks_done, w.rows_done, w.open_phase, w.waiting_for AS steps_waiting_for,
            a.job_id IS NOT NULL AS alive,
-           CASE WHEN j.state = 'running' AND a.job_id IS NULL
+           CASE WHEN j.state NOT IN ('finished', 'cancelled') AND NOT backfill.is_home(j.home) THEN 'suspended'
+                WHEN j.state = 'running' AND a.job_id IS NULL
                  AND (j.launched_at IS NULL OR j.launched_at < backfill.clock() - interval '10 s') THEN 'stalled'
                 ELSE j.state END AS honest_state,
            j.ran_for + COALESCE(backfill.clock() - j.running_since, '0') AS ran,
