@@ -80,7 +80,9 @@ TupleDesc without_dropped(TupleDesc stored) {
 
 // Whoever may not read every row must not learn of any by its hash.
 Source *open_source(Oid relation, MemoryContext context) {
-  Relation const table = table_open(relation, AccessShareLock);
+  Relation const table = try_table_open(relation, AccessShareLock);
+  if (table == nullptr)
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table with OID %u does not exist", relation)));
   if (table->rd_rel->relam != HEAP_TABLE_AM_OID || RelationUsesLocalBuffers(table))
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                     errmsg("\"%s\" is not a heap table", NameStr(table->rd_rel->relname))));
@@ -126,7 +128,8 @@ HeapTupleHeader find_row(Source *source, ItemPointer at, uint32 *length) {
   OffsetNumber const offset = ItemPointerGetOffsetNumber(at);
   ItemId const item =
       offset >= FirstOffsetNumber && offset <= PageGetMaxOffsetNumber(page) ? PageGetItemId(page, offset) : nullptr;
-  if (item == nullptr || !ItemIdIsNormal(item)) elog(ERROR, "there is no row (%u,%u)", block, offset);
+  if (item == nullptr || !ItemIdIsNormal(item))
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no row (%u,%u)", block, offset)));
   *length = ItemIdGetLength(item);
   return reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
 }
@@ -204,7 +207,9 @@ uint64 hash_of_row(Source *source, ItemPointer at, uint64 seed) {
 }  // namespace
 
 Datum backfill_stored_sum_step(PG_FUNCTION_ARGS) {
-  if (AggCheckCallContext(fcinfo, nullptr) != AGG_CONTEXT_AGGREGATE) elog(ERROR, "stored_sum_step is of an aggregate");
+  if (AggCheckCallContext(fcinfo, nullptr) != AGG_CONTEXT_AGGREGATE)
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("function \"backfill.stored_sum_step\" can only be called by its aggregate")));
   Oid const relation = PG_GETARG_OID(1);
   Source *source = static_cast<Source *>(fcinfo->flinfo->fn_extra);
   if (source == nullptr || source->relation != relation) {

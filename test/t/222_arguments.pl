@@ -128,7 +128,7 @@ sub forms
 }
 
 my %odd = (integer => [ 0, -1, 2147483647, -2147483648 ], bigint => [ 0, -1 ], oid => [ 0, 1259, 4294967295 ], boolean => [ 'true' ],
-  interval => [ q('-1 s'), q('178000000 years'), q('0') ], 'timestamp with time zone' => [ q('infinity') ], uuid => [ 'gen_random_uuid()' ],
+  interval => [ q('-1 s'), q('178000000 years'), q('0') ], 'timestamp with time zone' => [ q('infinity') ], uuid => [ 'gen_random_uuid()' ], tid => [ q('(0,1)'), q('(4294967295,65535)') ],
   'interval[]' => [ q('{}'), q('{NULL}') ], json => [ q('1') ], jsonb => [ q{(repeat('[', 5000) || repeat(']', 5000))::jsonb}, q('1'), q('{}'), q('null') ],
   record => [ q(ROW(1, 'x'::text, NULL)), 'ROW()', q{ROW(ROW(repeat('x', 100000)), '{}'::text[])} ], 'text[]' => [ q('{}'), q(array_fill('x'::text, ARRAY[10000])) ]);
 
@@ -221,7 +221,13 @@ my $objects = inventory($node);
 my (%found, $last);
 my $bad = '';
 my ($status, $out, $err) = $node->psql('postgres', encode_utf8(join('', "\\o /dev/null\nSET statement_timeout = '300s';\n", @script)), on_error_stop => 0, extra_params => [ '-U', 'planner', '-v', 'VERBOSITY=verbose' ]);
-while ($out =~ /^tried (\d+) (\S+)$/mg) { $found{$2}++; $last = $1; $bad .= "$2 $tried[$1]\n" if $2 =~ /^XX|^57014/; }
+while ($out =~ /^tried (\d+) (\S+)$/mg)
+{
+  my ($number, $state) = ($1, $2);
+  $found{$state}++;
+  $last = $number;
+  $bad .= "$state $tried[$number]\n" if $state =~ /^XX|^57014/;
+}
 is($last, $#tried, "$calls calls of functions and " . (@tried - $calls) . ' plans were tried');
 note(join ' ', map { "$_ $found{$_}" } sort keys %found);
 is($bad, '', '- and none met an internal error, nor went on for long');
