@@ -164,13 +164,23 @@ void set_state(const Job &job, const std::string &state, const std::string &even
   suspensions_follow(job, state);
 }
 
-void fail_job(const Job &job, const Error &failure) {
+void set_error(int job, const std::optional<Error> &failure) {
+  Error const told = failure.value_or(Error("", ""));
   pg::as_extension([&] {
     pg::execute(
-        "UPDATE backfill.job SET sqlstate = $2, error = $3, error_detail = nullif($4, ''),"
+        "UPDATE backfill.job SET sqlstate = nullif($2, ''), error = nullif($3, ''), error_detail = nullif($4, ''),"
         " error_hint = nullif($5, '') WHERE id = $1",
-        {job.id, failure.sqlstate, failure.what(), failure.detail, failure.hint});
+        {job, told.sqlstate, told.what(), told.detail, told.hint});
   });
+}
+
+bool has_error(int job) {
+  return pg::as_extension(
+      [&] { return pg::query_boolean("SELECT error IS NOT NULL FROM backfill.job WHERE id = $1", {job}); });
+}
+
+void fail_job(const Job &job, const Error &failure) {
+  set_error(job.id, failure);
   set_state(job, "failed", "failed", std::string(failure.what()) + " (" + failure.sqlstate + ")");
 }
 

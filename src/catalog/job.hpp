@@ -73,6 +73,9 @@ void update_job(int id, const Assignments &assignments);
 // Moves the state and writes the event of it.  Clears error columns unless the new state is failed.
 void set_state(const Job &job, const std::string &state, const std::string &event, const std::string &detail = {});
 void fail_job(const Job &job, const Error &failure);
+// What went wrong, where the state stays as it is; nullopt: nothing does any more.
+void set_error(int job, const std::optional<Error> &failure);
+bool has_error(int job);
 // What the throttle holds it for; told before anything else it may wait for.
 void set_held(int job, const std::optional<std::string> &why);
 // What was done to the table since the plan, as a phrase; while there is such, views tell to cancel.

@@ -330,9 +330,6 @@ void Interpreter::read_publish() {
   Publish &publish = spec_.publish;
   const Node *section = open_section(&spec_.document, "publish", "publish");
   read_boolean(section, "auto", publish.automatic);
-  if (publish.automatic)
-    throw not_in_this_version(*section->find("auto"),
-                              "Leave it out and call backfill_publish when the audit has passed.");
   read_duration(section, "lock_timeout", publish.lock_timeout);
   const Milliseconds at_least = publish.lock_timeout;
   if (!given(section, "max_lock")) publish.max_lock = std::max(publish.max_lock, at_least);

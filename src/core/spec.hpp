@@ -67,7 +67,7 @@ struct CheckSpec {
 };
 
 struct Publish {
-  bool automatic = false;
+  bool automatic = false;  // by the coordinator, once the audit has passed
   Milliseconds lock_timeout = 200;
   Milliseconds max_lock = 500;  // never less than lock_timeout
   Milliseconds give_up_after = 10 * 60 * 1000;

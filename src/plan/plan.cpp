@@ -118,6 +118,23 @@ void require_allowed_webhook(const Monitoring &monitoring) {
                   quote_literal(added) + "; SELECT pg_reload_conf();");
 }
 
+// The coordinator publishes in the name of whoever planned it.
+void require_publisher(const Spec &spec) {
+  if (!spec.publish.automatic) return;
+  bool const may = pg::as_extension([caller = pg::current_role()] {
+    return pg::query_boolean(
+        "SELECT bool_and(has_function_privilege($1::oid, p.oid, 'EXECUTE')) FROM pg_proc p"
+        "  JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'"
+        "  JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid"
+        " WHERE e.extname = 'backfill' AND p.proname = 'backfill_publish'",
+        {pg::Param::oid(caller)});
+  });
+  if (may) return;
+  throw Error(sqlstate::insufficient_privilege, "a backfill of this role may not publish itself",
+              "Role \"" + pg::role_name(pg::current_role()) + "\" has no privilege EXECUTE on backfill_publish.",
+              "Leave publish.auto out and have it published by a role that may.");
+}
+
 // A value made from its chunk needs chunks of ranges.
 void require_ranges(const ChunkPlan &chunks, const Spec &spec) {
   if (chunks.ranges > 0 || !depends_on_chunk(spec.transform)) return;
@@ -277,6 +294,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   require_strategy(spec);
   require_interval(spec.retention);
   require_allowed_webhook(spec.monitoring);
+  require_publisher(spec);
 
   Target const target = find_target(spec.scope.table);
   require_usage(target);

@@ -181,7 +181,8 @@ void tell_costs(Page &page, const PlanFacts &facts) {
   page.line("capture  SHARE ROW EXCLUSIVE for a moment, tries of at most " +
             format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
   page.line("publish  ACCESS EXCLUSIVE for milliseconds, tries of at most " +
-            format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
+            format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000) +
+            (facts.job.spec.publish.automatic ? "; by itself once the audit has passed" : ""));
 }
 
 void tell_dependents(Page &page, const PlanFacts &facts) {

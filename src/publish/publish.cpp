@@ -152,7 +152,8 @@ std::vector<Step> plan_publish_steps(const Job &job) {
   swap.job = job.id;
   swap.stage = stage::publish;
   swap.phase = swap.kind = "publish";
-  swap.title = "swap the new version in";
+  swap.title = job.spec.publish.automatic ? "swap the new version in, by itself once the audit has passed"
+                                          : "swap the new version in";
   require_order(job);
   std::vector<Step> steps = pg::as_extension([&] { return after_steps(publishing(job)); });
   steps.insert(steps.begin(), swap);

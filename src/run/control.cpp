@@ -23,6 +23,7 @@
 #include "publish/publish.hpp"
 #include "run/coordinator.hpp"
 #include "run/notifier.hpp"
+#include "run/self_publish.hpp"
 #include "run/upkeep.hpp"
 
 namespace backfill {
@@ -128,6 +129,7 @@ struct Look {
   int job;
   std::string state, phase, progress, chunks, eta, waiting_for;
   bool refreshing;  // what a swap has left to be done is not done yet
+  bool publishing;  // it is to publish itself
   Error failure;
 };
 
@@ -149,6 +151,7 @@ Look look_at(const std::string &name) {
                 row.text("eta"),
                 row.text("waiting_for"),
                 open_after_stage(job).has_value(),
+                publishes_itself(job),
                 Error(row.null("sqlstate") ? sqlstate::internal_error : row.text("sqlstate"), row.text("error"),
                       row.text("error_detail"), row.text("error_hint"))};
   });
@@ -180,22 +183,25 @@ class ProgressTeller {
 
 // There is work, and nobody who does it.
 bool abandoned(const Look &look) {
-  return look.state == "stalled" || (look.refreshing && look.waiting_for.starts_with("a coordinator"));
+  return look.state == "stalled" ||
+         ((look.refreshing || look.publishing) && look.waiting_for.starts_with("a coordinator"));
 }
 
 // True when there is nothing more to wait for.  Raises when waiting would be in vain.
 bool settled(const std::string &name, const Look &look) {
   if (look.state == "running") return false;
-  if (look.state == "failed") throw look.failure;
+  if (look.state == "failed" || (look.state == "ready" && *look.failure.what() != '\0')) throw look.failure;
   if (look.state == "planned" || abandoned(look))
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "backfill \"" + name + "\" is " + look.state + ": nobody runs it",
-                look.refreshing ? "Not all that follows a publish or rollback is done." : "",
+                look.refreshing   ? "Not all that follows a publish or rollback is done."
+                : look.publishing ? "It was to publish itself."
+                                  : "",
                 "Start it with SELECT backfill_run(" + quote_literal(name) + ");");
   if (look.state == "cancelled")
     throw Error(sqlstate::object_not_in_prerequisite_state, "backfill \"" + name + "\" was cancelled", {},
                 "Plan it again if it is still wanted.");
-  return !look.refreshing;
+  return !look.refreshing && !look.publishing;
 }
 
 // Of an alter: the spec as it will be, and what of it is new.
@@ -264,10 +270,12 @@ std::string run_backfill(const std::string &name) {
       suspend_cron_jobs(job);
       record_event(job.id, "retried", std::to_string(again) + " failed steps after the swap");
     }
+    bool const publishes = publish_again(job);
     if (coordinator_lives(job.id))
       return "backfill " + job.name +
-             (again > 0 ? " tries again what failed after the swap; see backfill.steps"
-                        : " is at work already" + watch);
+             (again > 0   ? " tries again what failed after the swap; see backfill.steps"
+              : publishes ? " tries again to publish" + watch
+                          : " is at work already" + watch);
   }
   if (has_stopped(job)) {
     reset_failed_steps(job.id);

@@ -22,6 +22,7 @@
 #include "publish/refresh.hpp"
 #include "run/chunk_worker.hpp"
 #include "run/notifier.hpp"
+#include "run/self_publish.hpp"
 #include "run/steps.hpp"
 #include "run/throttle.hpp"
 #include "run/upkeep.hpp"
@@ -115,6 +116,7 @@ class Coordinator {
   std::int64_t messages_seen_to_ = 0, table_seen_at_ = 0;
   std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it
   std::vector<pg::Worker> workers_;
+  SelfPublisher publisher_;
 };
 
 bool Coordinator::attach() {
@@ -301,6 +303,7 @@ void Coordinator::tend_ready(const Job &job) {
                 "Cancel the backfill and plan it again.");
   tend_after(job);
   rest_after(catch_up(job));
+  if (job.spec.publish.automatic) publisher_.attend(job);
 }
 
 // What a swap has left to be done; workers do what may take long, so that draining goes on meanwhile.

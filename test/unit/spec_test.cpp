@@ -534,9 +534,7 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Later, Bad,
     testing::Values(BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}", "0A000",
-                            "\"transform.sources\" is not supported by this version", "retry"},
-                    BadCase{"{publish: {auto: true}}", "0A000", "\"publish.auto\" is not supported by this version",
-                            "backfill_publish"}));
+                            "\"transform.sources\" is not supported by this version", "retry"}));
 
 struct TopCase {
   const char *text;
