@@ -14,6 +14,7 @@
 #include "audit/failures.hpp"
 #include "audit/metrics.hpp"
 #include "catalog/evidence.hpp"
+#include "catalog/placement.hpp"
 #include "core/spec_keys.hpp"
 #include "core/sql_text.hpp"
 #include "core/units.hpp"
@@ -82,6 +83,19 @@ Error without_meaning(const Check &check, const Node &node, const std::string &w
                "\"" + node.path + "\" has no meaning for check \"" + check.word + "\"", why, "Remove it.");
 }
 
+// Where only the rows in scope are built, nothing can be said of the whole table.
+void refuse_whole_table(const Job &job, const Check &check) {
+  if (placement_of(job).builds_whole) return;
+  const Node *const scope = check.find("scope");
+  std::string const hint = "Remove it, or say strategy: {type: swap}.";
+  if (scope != nullptr && check.scope() == "table")
+    throw Error(sqlstate::feature_not_supported, "\"" + scope->path + "\" cannot be \"table\" with strategy merge",
+                "Only the rows in scope are built; the others stay where they are.", hint);
+  if (check.word == "schema_match")
+    throw Error(sqlstate::feature_not_supported, "check \"schema_match\" has no meaning with strategy merge",
+                "Rows are written to the table as it is, so its shape cannot become another.", hint);
+}
+
 // What a common key cannot mean for this kind of check: better told now than passed over.
 void refuse_meaningless(const Check &check) {
   const Node *const against = check.find("against"), *const store = check.find("store_failures");
@@ -106,6 +120,7 @@ void refuse_meaningless(const Check &check) {
 }
 
 void try_check(const Check &check, const Job &job, const TableShape &shape, bool pre) {
+  refuse_whole_table(job, check);
   refuse_meaningless(check);
   if (pre && check.kind->compares)
     throw Error(sqlstate::invalid_parameter_value,

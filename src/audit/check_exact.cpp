@@ -14,6 +14,7 @@
 //
 // Images are compared with *<>, not <>: 1.0 is not 1.00, and two equal texts may differ.
 #include "audit/check.hpp"
+#include "catalog/placement.hpp"
 #include "core/sql_text.hpp"
 #include "core/units.hpp"
 #include "pg/role.hpp"
@@ -283,7 +284,8 @@ void prove_in_scope(const Job &job, const TableShape &shape, Tally &tally) {
 Measurement prove(const Check &check, const Job &job, const TableShape &shape) {
   Tally tally;
   std::string const scope = check.scope();
-  if (scope != "in" && job.start) prove_out_of_scope(job, shape, tally);
+  bool const has_rest = job.start && placement_of(job).builds_whole;
+  if (scope != "in" && has_rest) prove_out_of_scope(job, shape, tally);
   if (scope != "out") prove_in_scope(job, shape, tally);
   Measurement out = std::move(tally.out);
   out.pending = tally.pending;
@@ -294,9 +296,9 @@ Measurement prove(const Check &check, const Job &job, const TableShape &shape) {
   if (out.measured > 0)
     out.detail += ": " + format_count(tally.missing) + " missing, " + format_count(tally.surplus) + " not in live, " +
                   format_count(tally.changed) + " with another image";
-  if (scope == "out" && !job.start) {
+  if (scope == "out" && !has_rest) {
     out.skipped = true;
-    out.detail = "every row is in scope";
+    out.detail = job.start ? "rows out of scope stay where they are" : "every row is in scope";
   }
   return out;
 }

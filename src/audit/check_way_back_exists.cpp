@@ -1,6 +1,7 @@
 // way_back_exists: the replaced version can be kept: the names of shadow and archive are free in the target's schema.
 // The archive is the way back, for as long as the retention says.
 #include "audit/check.hpp"
+#include "catalog/placement.hpp"
 #include "pg/role.hpp"
 
 namespace backfill {
@@ -10,7 +11,7 @@ namespace {
 std::string failing(const Check &) { return "> 0"; }
 
 std::string expected(const Check &, const Job &job) {
-  return "the replaced version is kept as " + job.target_schema + "." + job.archive_name + " for " + job.spec.retention;
+  return std::string(placement_of(job).in_place ? "what rows were before is kept" : "the replaced version is kept") + " as " + job.target_schema + "." + job.archive_name + " for " + job.spec.retention;
 }
 
 Measurement measure(const Check &, const Scene &scene) {

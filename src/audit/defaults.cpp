@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "catalog/placement.hpp"
 #include "pg/role.hpp"
 
 namespace backfill {
@@ -100,7 +101,7 @@ std::string exact_scope(const CheckSpec &check) {
 
 bool replaces(const CheckSpec &given, const CheckSpec &usual) {
   if (given.check != usual.check) return false;
-  if (given.check == "exact") return exact_scope(given) != "in";
+  if (given.check == "exact") return exact_scope(given) == exact_scope(usual) || exact_scope(given) == "both";
   if (given.check != "unique" && given.check != "relationships") return true;
   if (given.check == "unique" && columns_of(given).empty()) return true;
   return columns_of(given) == columns_of(usual) && from_table(given) == from_table(usual);
@@ -117,6 +118,14 @@ std::vector<CheckSpec> unless_given(std::vector<CheckSpec> usual, const std::vec
 
 std::vector<CheckSpec> default_checks(const Job &job) {
   std::vector<CheckSpec> checks = {unique_key(job), row_count(job)};
+  if (!placement_of(job).builds_whole) {
+    // The shape is the table's own, and no column of a foreign key is written.
+    checks.push_back(make_check("shrink_guard"));
+    CheckSpec exact = make_check("exact");
+    exact.args.put("scope", Node::of_string("in"));
+    checks.push_back(std::move(exact));
+    return unless_given(std::move(checks), job.spec.checks);
+  }
   if (job.start) {
     checks.push_back(make_check("shrink_guard"));
     checks.push_back(make_check("exact"));

@@ -10,6 +10,7 @@
 // At plan time there is no shadow: a trial explains the same statements over an empty stand-in with the shadow's
 // columns, which parses, types and plans all of a check's SQL.
 #include "audit/check.hpp"
+#include "catalog/placement.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
 #include "pg/snapshot.hpp"
@@ -46,12 +47,31 @@ struct Sides {
   bool reverse = false;
 };
 
+// What the table would be without the backfill: the rows that it wrote as they were, the others as they are.
+std::string undone(const Job &job, const TableShape &shape, const std::string &live) {
+  std::string columns, of_live, same;
+  for (const pg::Row &row : pg::execute("SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = $1 AND"
+                                        " attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                                        {pg::Param::oid(job.archive)})) {
+    columns += (columns.empty() ? "" : ", ") + row.text("name");
+    of_live += (of_live.empty() ? "l." : ", l.") + row.text("name");
+  }
+  for (const TableShape::Column &key : shape.key)
+    same += (same.empty() ? "" : " AND ") + ("w." + quote_ident(key.name)) + " " + key.equals + " l." +
+            quote_ident(key.name);
+  std::string const archive = relation_name(job, job.archive);
+  return "(SELECT " + columns + " FROM ONLY " + archive + " UNION ALL SELECT " + of_live + " FROM ONLY " + live +
+         " AS l WHERE NOT EXISTS (SELECT FROM ONLY " + archive + " AS w WHERE " + same + "))";
+}
+
 Sides sides_of(const Job &job, const TableShape &shape, bool pre) {
   std::string const live = qualified(shape.schema, shape.table);
   if (pre) return {live, live, ""};
   bool const published = job.archive != 0;
   Oid const log = published ? job.reverse_log : job.capture_log;
-  return {published ? live : relation_name(job, job.shadow), published ? relation_name(job, job.archive) : live,
+  return {published ? live : relation_name(job, job.shadow), !published                 ? live
+          : placement_of(job).in_place ? undone(job, shape, live)
+                                      : relation_name(job, job.archive),
           log == 0 ? "" : relation_name(job, log), published};
 }
 

@@ -64,11 +64,12 @@ std::vector<Trigger> guard_triggers(const Job &job) {
           {trigger_name(job, "guard_truncate"), "BEFORE TRUNCATE", "STATEMENT", "guard", arguments, before_truncate}};
 }
 
+// In place of one of that name: dropping it would make readers wait, replacing it does not.
 void install_trigger(const std::string &table, const Trigger &trigger) {
   std::string arguments;
   for (const std::string &argument : trigger.arguments)
     arguments += (arguments.empty() ? "" : ", ") + quote_literal(argument);
-  pg::execute("CREATE TRIGGER " + quote_ident(trigger.name) + " " + trigger.when + " ON " + table + " FOR EACH " +
+  pg::execute("CREATE OR REPLACE TRIGGER " + quote_ident(trigger.name) + " " + trigger.when + " ON " + table + " FOR EACH " +
               trigger.level + " EXECUTE FUNCTION backfill." + trigger.function + "(" + arguments + ")");
   pg::execute("ALTER TABLE " + table + " ENABLE ALWAYS TRIGGER " + quote_ident(trigger.name));
 }

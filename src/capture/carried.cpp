@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "catalog/placement.hpp"
 #include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/role.hpp"
@@ -44,12 +45,13 @@ std::vector<KeyText> keys_of(const pg::Result &rows, std::size_t keys) {
   return found;
 }
 
-// Of keys that came and went, how many the archive has.
+// Of keys that came and went, how many the version that would be in service has.
 std::int64_t count_present(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
                            const std::vector<KeyText> &keys) {
   if (keys.empty()) return 0;
+  std::string const &table = placement_of(job).in_place ? shape.table : job.archive_name;
   return as_transform(job, [&] {
-    return pg::query_integer("SELECT count(*) FROM ONLY " + qualified(shape.schema, job.archive_name) + " AS a JOIN " +
+    return pg::query_integer("SELECT count(*) FROM ONLY " + qualified(shape.schema, table) + " AS a JOIN " +
                                  keys_item(key) + " ON " + key_matches(shape, "a", "k"),
                              key_params(keys, key.size()));
   });

@@ -16,6 +16,7 @@
 #include "capture/capture.hpp"
 #include "capture/conflict.hpp"
 #include "capture/log.hpp"
+#include "catalog/placement.hpp"
 #include "core/sql_text.hpp"
 #include "pg/fault.hpp"
 #include "pg/role.hpp"
@@ -87,11 +88,12 @@ std::int64_t insert_into_shadow(const Job &job, const TableShape &shape, const s
                                        .processed);
 }
 
-// How many live rows have these keys.
-std::int64_t count_live(const TableShape &shape, const std::vector<KeyColumn> &key,
+// How many live rows have these keys and belong into the shadow.
+std::int64_t count_live(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
                         const std::vector<pg::Param> &keys) {
+  std::string const among = placement_of(job).builds_whole ? "" : " WHERE " + in_scope_sql(job, shape, "l");
   return pg::query_integer("SELECT count(*) FROM ONLY " + qualified(shape.schema, shape.table) + " AS l JOIN " +
-                               keys_item(key) + " ON " + key_matches(shape, "l", "k"),
+                               keys_item(key) + " ON " + key_matches(shape, "l", "k") + among,
                            keys);
 }
 
@@ -121,7 +123,7 @@ DrainResult drain_seen(const Job &job, const TableShape &shape, std::optional<st
     result.keys = delete_from_shadow(job, shape, key, keys);
     fault("drain", "deleted");
     std::int64_t const written = insert_into_shadow(job, shape, key, keys);
-    if (may_drop(job)) result.dropped = std::max<std::int64_t>(0, count_live(shape, key, keys) - written);
+    if (may_drop(job)) result.dropped = std::max<std::int64_t>(0, count_live(job, shape, key, keys) - written);
   });
   return result;
 }

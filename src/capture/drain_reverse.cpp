@@ -8,6 +8,9 @@
 //   4. Put the keys into the capture log, each with what became of its row (carried.hpp): after a rollback the shadow's
 //      rows are derived again.
 //
+// Where publishing wrote to the table in service (strategy merge), the archive has only rows that it wrote, as they are to be
+// after a rollback.  A row without one there gets none: what writers did to it stays in the table anyway.
+//
 // Whether a key exists and what it holds is always read from live, as of the snapshot; only the origin is replayed.  So
 // a log row taken early or late costs at most that a row is carried whole.
 #include <algorithm>
@@ -21,6 +24,7 @@
 #include "capture/conflict.hpp"
 #include "capture/drain.hpp"
 #include "capture/log.hpp"
+#include "catalog/placement.hpp"
 #include "core/sql_text.hpp"
 #include "pg/capture_trigger.hpp"
 #include "pg/role.hpp"
@@ -241,7 +245,7 @@ std::string rewrite_sql(const Job &job, const TableShape &shape, const std::vect
          key_matches(shape, "a", "k") + " RETURNING a.*),\nput AS (INSERT INTO " + archive + " AS a (" + names +
          ") OVERRIDING SYSTEM VALUE\nSELECT " + names +
          " FROM (\n  SELECT DISTINCT ON (l.ctid) l.ctid AS \"backfill row\"" + values + "\n  FROM " + lineages +
-         "\n  JOIN ONLY " + live_sql(shape) + " AS l ON " + same_key(shape, "l", "f.k") + "\n  LEFT JOIN gone ON " +
+         "\n  JOIN ONLY " + live_sql(shape) + " AS l ON " + same_key(shape, "l", "f.k") + "\n  " + (placement_of(job).in_place ? "" : "LEFT ") + "JOIN gone ON " +
          same_key(shape, "gone", "f.o") + "\n  WHERE (SELECT count(*) FROM gone) IS NOT NULL\n  ORDER BY l.ctid, " +
          has_origin + " DESC) AS rows\nRETURNING " + key_as(shape, "a") +
          ")\nSELECT was.k1 IS NOT NULL AS was, now.k1 IS NOT NULL AS now"
@@ -322,6 +326,27 @@ void mark_kept(const Job &job, const Lineages &lineages, std::size_t keys, const
   }
 }
 
+// Where the archive has few of the rows, it is the writers' changes that tell what became of a row.
+void mark_written(const std::vector<Change> &changes, const Lineages &lineages, std::vector<Mark> &marks) {
+  std::map<KeyText, int> gained;
+  std::set<KeyText> moved;
+  auto const gain = [&](const KeyText &key, int rows) {
+    gained[key] += rows;
+    moved.insert(key);
+  };
+  for (const Change &change : changes) {
+    if (change.op == 'i' || change.op == 'm') gain(change.key, 1);
+    if (change.op == 'd') gain(change.key, -1);
+    if (change.op == 'm') gain(change.old_key, -1);
+    if (change.op == 'k') gain(change.key, 0);
+  }
+  std::size_t n = 0;
+  for (const auto &[key, row] : lineages) {
+    int const rows = gained[key];
+    marks[n++].op = rows > 0 ? "i" : rows < 0 ? "d" : moved.count(key) > 0 ? "b" : "u";
+  }
+}
+
 // Step 4.  A key without a row before and after concerns nobody.
 void log_keys_for_shadow(const Job &job, const std::vector<KeyColumn> &key, const Lineages &lineages,
                          const std::vector<Mark> &marks) {
@@ -354,6 +379,7 @@ DrainResult start_over(const Job &job, const TableShape &shape, const std::vecto
   as_transform(job, [&] {
     pg::with_archive_open(job.archive, [&] {
       pg::execute("TRUNCATE ONLY " + archive_sql(job));
+      if (placement_of(job).in_place) return;
       pg::execute("INSERT INTO " + archive_sql(job) + " (" + names + ") OVERRIDING SYSTEM VALUE SELECT " + names +
                   " FROM ONLY " + live_sql(shape));
     });
@@ -394,7 +420,9 @@ DrainResult drain_seen(const Job &job, const TableShape &shape, std::optional<st
   Lineages const lineages = replay(changes);
   std::vector<pg::Param> const params = lineage_params(lineages, key.size());
   std::vector<Mark> marks = rewrite(job, shape, key, params);
-  std::vector<UnplacedColumn> const unplaced = unplaced_columns(job);
+  bool const in_place = placement_of(job).in_place;
+  if (in_place) mark_written(changes, lineages, marks);
+  std::vector<UnplacedColumn> const unplaced = in_place ? std::vector<UnplacedColumn>() : unplaced_columns(job);
   if (!unplaced.empty()) {
     mark_inserted(job, shape, key, params, unplaced, marks);
     mark_kept(job, lineages, key.size(), unplaced, marks);

@@ -6,13 +6,13 @@ namespace backfill {
 
 namespace {
 
-void mark_publish_step_done(int job) {
+void mark_publish_step_done(int job, std::int64_t rows) {
   pg::as_extension([&] {
     pg::execute(
         "UPDATE backfill.step SET status = 'done', attempts = attempts + 1, pid = NULL, waiting_for = NULL,"
         " started_at = transaction_timestamp(), finished_at = clock_timestamp(), sqlstate = NULL, error = NULL,"
-        " error_detail = NULL, error_hint = NULL WHERE job_id = $1 AND kind = 'publish'",
-        {job});
+        " error_detail = NULL, error_hint = NULL, rows = $2 WHERE job_id = $1 AND kind = 'publish'",
+        {job, static_cast<long long>(rows)});
   });
 }
 
@@ -27,25 +27,32 @@ std::string retention_end(const Job &job) {
   });
 }
 
-void record_published(const Job &job, const std::string &archive_until, const std::string &detail) {
-  update_job(job.id, {{"live", oid_or_null(job.shadow)},
-                      {"archive", oid_or_null(job.live)},
-                      {"shadow", nullptr},
+void record_published(const Job &job, const Parts &parts, const std::string &archive_until, const std::string &detail,
+                      std::int64_t rows) {
+  update_job(job.id, {{"live", oid_or_null(parts.live)},
+                      {"archive", oid_or_null(parts.archive)},
+                      {"shadow", oid_or_null(parts.shadow)},
                       {"archive_until", archive_until},
                       {"published_at", now_marker}});
   set_state(job, "published", "published", detail);
-  mark_publish_step_done(job.id);
+  mark_publish_step_done(job.id, rows);
 }
 
-void record_rolled_back(const Job &job, const std::string &detail) {
+void record_rolled_back(const Job &job, const Parts &parts, const std::string &detail) {
   set_state(job, "ready", "rolled back", detail);
-  update_job(job.id, {{"live", oid_or_null(job.archive)},
-                      {"shadow", oid_or_null(job.live)},
-                      {"archive", nullptr},
+  update_job(job.id, {{"live", oid_or_null(parts.live)},
+                      {"shadow", oid_or_null(parts.shadow)},
+                      {"archive", oid_or_null(parts.archive)},
                       {"archive_until", nullptr},
                       {"reverse_log", nullptr},
                       {"published_at", nullptr}});
   reopen_steps(job.id, {"publish"}, false);
+}
+
+std::int64_t rows_published(int job) {
+  return pg::as_extension([&] {
+    return pg::query_integer("SELECT max(rows) FROM backfill.step WHERE job_id = $1 AND kind = 'publish'", {job});
+  });
 }
 
 void record_ended(const Job &job, const std::string &state, const std::string &detail) {

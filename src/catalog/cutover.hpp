@@ -4,6 +4,7 @@
 // archive; a rollback makes the archive live again and the rejected version the shadow.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,9 +17,16 @@ namespace backfill {
 // When the archive of a job published now may be dropped, as text of a timestamptz.
 std::string retention_end(const Job &job);
 
-// The parts change, and the state, with an event.  The caller holds the row lock of the job; `job` is as before the swap.
-void record_published(const Job &job, const std::string &archive_until, const std::string &detail);
-void record_rolled_back(const Job &job, const std::string &detail);
+// Which table is which from now on; 0: there is none.
+struct Parts {
+  Oid live = 0, shadow = 0, archive = 0;
+};
+// The parts change, and the state, with an event.  The caller holds the row lock of the job; `job` is as before.  rows: how
+// many were written to the table in service, where that is how it was published.
+void record_published(const Job &job, const Parts &parts, const std::string &archive_until, const std::string &detail,
+                      std::int64_t rows = 0);
+void record_rolled_back(const Job &job, const Parts &parts, const std::string &detail);
+std::int64_t rows_published(int job);
 // What the job had made no longer exists; state is finished or cancelled.
 void record_ended(const Job &job, const std::string &state, const std::string &detail);
 

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <map>
 
+#include "catalog/placement.hpp"
 #include "core/joined.hpp"
 #include "core/sql_text.hpp"
 #include "pg/type_name.hpp"
@@ -272,6 +273,7 @@ bool one_pass(const Job &job) {
 
 template <typename Condition>
 std::string all_rows(const Job &job, const TableShape &shape, Condition condition, Form form) {
+  if (!placement_of(job).builds_whole) return union_all(shape, {in_scope_rows(job, shape, condition, form)});
   Conditions live_conditions;
   if (const std::string text = condition(shape.table); !text.empty()) live_conditions.push_back(text);
   if (one_pass(job))

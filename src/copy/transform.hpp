@@ -75,12 +75,14 @@ std::string within_chunk_sql(const Job &job, const TableShape &shape, const Step
 std::string block_rows(const Job &job, const TableShape &shape, const Step &chunk, long long lo,
                        std::optional<long long> hi);
 
-// What the live rows with these keys look like now in the shadow, in scope and out of it.  `keys` is a FROM item with
+// What the live rows with these keys look like now in the shadow, in scope and (where the strategy builds the whole table)
+// out of it.  `keys` is a FROM item with
 // columns k1, k2 … of the key's types (unnest(…) AS k(k1, k2), a log table …); it may appear more than once.  The
 // result is UNION ALL of disjoint parts.
 std::string rows_for_keys(const Job &job, const TableShape &shape, const std::string &keys);
 
-// The image of live, transformed: every row the shadow should hold, in scope, out of it, or both.
+// The image of live, transformed: every row the shadow should hold, in scope, out of it, or both (as far as the strategy
+// builds them).
 std::string whole_image(const Job &job, const TableShape &shape, bool in_scope, bool out_of_scope);
 // The same for one range chunk, or for the blocks [lo, hi) (hi null: to the end) of what is out of scope.
 std::string chunk_image(const Job &job, const TableShape &shape, const Step &chunk);

@@ -478,7 +478,7 @@ FrozenScope freeze_scope(const Target &target, const Spec &spec) {
   return scope;
 }
 
-ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec &spec) {
+ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec &spec, bool whole) {
   ChunkPlan plan;
   require_query_scope(scope, spec);
   if (!scope.bounded()) {
@@ -513,7 +513,7 @@ ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec
                             "\" has no statistics: rows of chunks are a guess. ANALYZE " + target.label() + " first.");
 
   bool const indexed = has_leading_index(target, scope.column->name);
-  bool const needs_ranges = spec.transform.is_query() || depends_on_chunk(spec.transform);
+  bool const needs_ranges = !whole || spec.transform.is_query() || depends_on_chunk(spec.transform);
   bool const by_blocks = wanted == "blocks" || (!indexed && !needs_ranges);
   if (by_blocks) {
     if (wanted != "blocks")
@@ -530,7 +530,7 @@ ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec
   for (const Piece &piece : cut.pieces) plan.chunks.push_back({false, piece.lo, piece.hi, false, piece.rows});
   if (spec.strategy.newest_first) std::reverse(plan.chunks.begin(), plan.chunks.end());
   plan.ranges = static_cast<int>(plan.chunks.size());
-  add_blocks(&plan, target, false, plan.rows_verbatim);
+  if (whole) add_blocks(&plan, target, false, plan.rows_verbatim);
   return plan;
 }
 

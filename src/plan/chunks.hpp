@@ -45,7 +45,8 @@ struct ChunkPlan {
 // 42703 unknown column; the type's own SQLSTATE for a value it does not take, naming the path.
 FrozenScope freeze_scope(const Target &target, const Spec &spec);
 
+// whole: chunks for every row of the table; else ranges for those in scope only (REQUIRES: bounded, not by blocks).
 // 22023 for a width that does not go with the column, 54000 for more than chunk_limit chunks.
-ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec &spec);
+ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec &spec, bool whole);
 
 }  // namespace backfill

@@ -18,6 +18,7 @@
 #include "core/units.hpp"
 #include "core/webhook.hpp"
 #include "pg/role.hpp"
+#include "plan/choice.hpp"
 #include "plan/chunks.hpp"
 #include "plan/dependents.hpp"
 #include "plan/disk.hpp"
@@ -32,13 +33,6 @@
 namespace backfill {
 
 namespace {
-
-void require_strategy(const Spec &spec) {
-  if (spec.strategy.type == "auto" || spec.strategy.type == "swap") return;
-  throw Error(sqlstate::feature_not_supported, "strategy \"" + spec.strategy.type + "\" is not part of this version",
-              "A backfill of this version builds the whole table anew and swaps it in.",
-              "Say strategy: {type: swap}, or leave it out.");
-}
 
 void require_free_name(const Spec &spec) {
   auto const active = active_job_of_name(spec.name);
@@ -149,7 +143,6 @@ Job make_job(const Spec &spec, const Target &target, const FrozenScope &scope, c
   job.id = reserve_job_id();
   job.name = spec.name;
   job.state = to_text(State::planned);
-  job.strategy = "swap";
   job.target_schema = target.schema;
   job.target_name = target.name;
   job.live = target.oid;
@@ -216,6 +209,7 @@ void add_index_steps(std::vector<Step> &steps, const Job &job) {
   for (const pg::Row &row : found) {
     bool const key = !has_key && row.boolean("covers");
     has_key = has_key || key;
+    if (!key && !placement_of(job).builds_whole) continue;
     steps.push_back(make_step(
         key ? stage::key : stage::index, "build", key ? "key" : "index", "build " + row.text("relname"),
         "{\"index\": " + std::to_string(row.oid("indexrelid")) + ", \"name\": " + json_quote(row.text("relname")) +
@@ -229,7 +223,8 @@ std::vector<Step> work_steps(const Job &job, const ChunkPlan &chunks, std::vecto
   add_chunk_steps(steps, chunks);
   steps.push_back(make_step(stage::purge, "build", "purge", "remove keys changed during the copy"));
   add_index_steps(steps, job);
-  steps.push_back(make_step(stage::shape, "build", "shape", "options, statistics targets and comments"));
+  if (placement_of(job).builds_whole)
+    steps.push_back(make_step(stage::shape, "build", "shape", "options, statistics targets and comments"));
   steps.push_back(make_step(stage::analyze, "build", "analyze", "vacuum and analyze " + job.shadow_name));
   steps.push_back(make_step(stage::drain, "catch up", "drain", "apply captured changes"));
   steps.push_back(make_step(stage::audit, "audit", "audit", "begin an audit"));
@@ -249,7 +244,8 @@ void number_steps(std::vector<Step> &steps, int job, int *last) {
 std::string summary(const ChunkPlan &chunks) {
   std::size_t const blocks = chunks.chunks.size() - static_cast<std::size_t>(chunks.ranges);
   std::string const rest = format_count(static_cast<std::int64_t>(blocks)) + " by blocks";
-  return chunks.ranges == 0 ? rest : format_count(chunks.ranges) + " chunks by " + chunks.by + ", " + rest;
+  std::string const ranges = format_count(chunks.ranges) + " chunks by " + chunks.by;
+  return chunks.ranges == 0 ? rest : blocks == 0 ? ranges : ranges + ", " + rest;
 }
 
 struct Ledger {
@@ -287,11 +283,36 @@ void warn_of_workers(const Spec &spec, std::vector<std::string> *warnings) {
                         " chunk workers need one slot each; the run takes what is free.");
 }
 
+// Rows that are written where they are move nothing.  What is computed from them follows, and what would send the new version
+// to subscribers while it is built is in the way of any strategy.
+std::vector<Dependent> dependents_of(const Target &target, const Spec &spec, const Placement &placement) {
+  std::vector<Dependent> dependents = inventory(target.oid, spec);
+  if (placement.in_place)
+    std::erase_if(dependents, [](const Dependent &dependent) {
+      return dependent.kind != "materialized view" &&
+             !(dependent.fate == "blocks" && dependent.kind.starts_with("publication of"));
+    });
+  return dependents;
+}
+
+double share_built(const Target &target, const ChunkPlan &chunks, const Placement &placement) {
+  return placement.builds_whole || target.rows <= 0 ? 1 : std::min(1.0, chunks.rows_in_scope / target.rows);
+}
+
+void warn_of_long_write(const Target &target, const Spec &spec, const ChunkPlan &chunks,
+                        std::vector<std::string> *warnings) {
+  std::int64_t const most = rows_written_within(target.oid, spec.publish.max_lock);
+  if (chunks.rows_in_scope <= static_cast<double>(most)) return;
+  warnings->push_back("If more than ≈ " + format_count(most) +
+                      " rows differ, writing them is expected to take longer than publish.max_lock (" +
+                      std::to_string(spec.publish.max_lock) +
+                      " ms), and publish refuses: look at backfill_diff first, raise it, or say strategy: {type: swap}.");
+}
+
 }  // namespace
 
 std::vector<std::string> plan_backfill(const Node &document, const PlanParts &parts) {
   Spec const spec = interpret_spec(document);
-  require_strategy(spec);
   require_interval(spec.retention);
   require_allowed_webhook(spec.monitoring);
   require_publisher(spec);
@@ -306,15 +327,18 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   FrozenScope const scope = freeze_scope(target, spec);
   TransformFacts const transform = check_transform(target, scope, key, spec, search_path);
   std::vector<std::string> const reads = check_read_from(target, spec, transform, search_path);
-  ChunkPlan const chunks = plan_chunks(target, scope, spec);
+  ChunkPlan chunks = plan_chunks(target, scope, spec, true);
+  Choice const choice = choose_strategy(target, spec, key, chunks);
+  if (!choice.placement->builds_whole) chunks = plan_chunks(target, scope, spec, false);
   require_ranges(chunks, spec);
 
-  std::vector<Dependent> const dependents = inventory(target.oid, spec);
+  std::vector<Dependent> const dependents = dependents_of(target, spec, *choice.placement);
   require_movable(target.label(), dependents);
   require_label_providers(dependents);
 
-  Estimate const estimate = estimate_work(target, spec);
+  Estimate const estimate = estimate_work(target, spec, share_built(target, chunks, *choice.placement));
   Job job = make_job(spec, target, scope, chunks);
+  job.strategy = choice.placement->word;
   job.key = key;
   job.search_path = search_path;
   job.fingerprint = take_fingerprint(target.oid, spec, transform.functions);
@@ -328,6 +352,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   if (!target.analyzed)
     warnings.push_back("The table was never analyzed: its rows are guessed from its size. ANALYZE it first.");
   for (const std::string &warning : publication_warnings(target.oid, spec)) warnings.push_back(warning);
+  if (choice.placement->in_place) warn_of_long_write(target, spec, chunks, &warnings);
   warn_of_workers(spec, &warnings);
   for (const std::string &warning : disk_warnings(target.oid, estimate.disk_bytes, estimate.wal_bytes, spec.throttle))
     warnings.push_back(warning);
@@ -335,7 +360,7 @@ std::vector<std::string> plan_backfill(const Node &document, const PlanParts &pa
   std::vector<Step> const suspensions = plan_suspensions(job, &warnings);
 
   Ledger const ledger = write_ledger(job, chunks, dependents, suspensions, parts);
-  return plan_text({job, target, scope, chunks, estimate, dependents, reads, ledger.pre_checks, ledger.checks,
+  return plan_text({job, choice, target, scope, chunks, estimate, dependents, reads, ledger.pre_checks, ledger.checks,
                     ledger.publishing, warnings, pg::role_name(pg::session_role())});
 }
 

@@ -67,21 +67,39 @@ void tell_scope(Page &page, const PlanFacts &facts) {
     page.line("less " + shown(facts.chunks.exclude[i]) + " until before " + shown(facts.chunks.exclude[i + 1]));
   page.line("≈ " + plural(std::llround(facts.chunks.rows_in_scope), "row") +
             share(facts.chunks.rows_in_scope, facts.target.rows) + " are recomputed, ≈ " +
-            count(facts.chunks.rows_verbatim) + " are copied as they are");
+            count(facts.chunks.rows_verbatim) +
+            (facts.choice.placement->builds_whole ? " are copied as they are" : " are left alone"));
+}
+
+void tell_swap(Page &page, const PlanFacts &facts) {
+  if (!facts.choice.placement->in_place)
+    page.line(
+        "swap       writes ≈ " + format_bytes(facts.estimate.disk_bytes) + " beside the live table, then renames it in",
+        11);
+  else
+    page.line("swap       no: it would write the whole table anew, ≈ " + format_bytes(facts.target.bytes()), 11);
+}
+
+void tell_merge(Page &page, const PlanFacts &facts) {
+  double const share = facts.target.rows > 0 ? facts.chunks.rows_in_scope / facts.target.rows : 0;
+  std::string const rows = count(facts.chunks.rows_in_scope);
+  if (facts.choice.placement->in_place)
+    page.line("merge      writes ≈ " + format_bytes(facts.estimate.disk_bytes) + " beside the live table, then of ≈ " +
+                  rows + " live rows those that differ, in one transaction",
+              11);
+  else if (facts.choice.unwritable)
+    page.line("merge      no: " + facts.choice.unwritable->why, 11);
+  else
+    page.line("merge      no: it would rewrite ≈ " + rows + " live rows, ≈ " +
+                  format_bytes(std::llround(2 * share * static_cast<double>(facts.target.bytes()))),
+              11);
 }
 
 void tell_strategy(Page &page, const PlanFacts &facts) {
-  double const share = facts.target.rows > 0 ? facts.chunks.rows_in_scope / facts.target.rows : 0;
   page.section("Strategy");
-  page.line(
-      "swap       writes ≈ " + format_bytes(facts.estimate.disk_bytes) + " beside the live table, then renames it in",
-      11);
-  page.line(facts.job.spec.transform.add_columns.empty()
-                ? "merge      no: it would rewrite ≈ " + count(facts.chunks.rows_in_scope) + " live rows, ≈ " +
-                      format_bytes(std::llround(2 * share * static_cast<double>(facts.target.bytes()))) +
-                      "; not in this version"
-                : "merge      no: it cannot add a column",
-            11);
+  if (facts.choice.placement->in_place) tell_merge(page, facts);
+  tell_swap(page, facts);
+  if (!facts.choice.placement->in_place) tell_merge(page, facts);
   page.line("partition  no: the table is not partitioned", 11);
 }
 
@@ -140,7 +158,7 @@ void tell_chunks(Page &page, const PlanFacts &facts) {
   page.line(plural(plan.ranges, "chunk") + " by " + plan.by + (plan.chosen ? " (chosen from length and rows)" : "") +
             ", " + order + ", " + workers);
   tell_ranges(page, facts);
-  page.line("then " + format_count(blocks) + " by blocks for the rows out of scope, NULL and infinite ones included");
+  if (blocks > 0) page.line("then " + format_count(blocks) + " by blocks for the rows out of scope, NULL and infinite ones included");
 }
 
 void tell_reads(Page &page, const PlanFacts &facts) {
@@ -167,7 +185,9 @@ void tell_throttle(Page &page, const PlanFacts &facts) {
 void tell_costs(Page &page, const PlanFacts &facts) {
   const Estimate &estimate = facts.estimate;
   page.section("Disk");
-  page.line("≈ " + format_bytes(estimate.disk_bytes) + " for the new version; the old one stays until " +
+  page.line("≈ " + format_bytes(estimate.disk_bytes) +
+            (facts.choice.placement->in_place ? " for the rows in scope, and what the rows written were, until "
+                                             : " for the new version; the old one stays until ") +
             facts.job.spec.retention + " after the publish");
   page.section("WAL");
   page.line("≈ " + format_bytes(estimate.wal_bytes));
@@ -180,14 +200,21 @@ void tell_costs(Page &page, const PlanFacts &facts) {
   page.line("copy     ACCESS SHARE: nobody waits");
   page.line("capture  SHARE ROW EXCLUSIVE for a moment, tries of at most " +
             format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000));
-  page.line("publish  ACCESS EXCLUSIVE for milliseconds, tries of at most " +
+  page.line((facts.choice.placement->in_place
+                 ? "publish  EXCLUSIVE for at most " +
+                       format_duration(static_cast<double>(facts.job.spec.publish.max_lock) / 1000) +
+                       ": writers wait, readers do not; tries of at most "
+                 : std::string("publish  ACCESS EXCLUSIVE for milliseconds, tries of at most ")) +
             format_duration(static_cast<double>(facts.job.spec.publish.lock_timeout) / 1000) +
             (facts.job.spec.publish.automatic ? "; by itself once the audit has passed" : ""));
 }
 
 void tell_dependents(Page &page, const PlanFacts &facts) {
   page.section("Dependents");
-  if (facts.dependents.empty()) page.line("none");
+  if (facts.choice.placement->in_place)
+    page.line("stay as they are: views and the like see the rows once they are written");
+  else if (facts.dependents.empty())
+    page.line("none");
   std::size_t kinds = 0;
   for (const Dependent &dependent : facts.dependents) kinds = std::max(kinds, columns(dependent.kind));
   for (std::size_t i = 0; i < facts.dependents.size();) {
@@ -255,19 +282,20 @@ void tell_warnings(Page &page, const PlanFacts &facts) {
 
 }  // namespace
 
-Estimate estimate_work(const Target &target, const Spec &spec) {
+Estimate estimate_work(const Target &target, const Spec &spec, double share) {
   constexpr double fast_rows = 1.5e6, slow_rows = 0.3e6, fast_bytes = 200e6, slow_bytes = 30e6, overhead = 1;
   constexpr double added_column_bytes = 16;
   Estimate estimate;
-  double const added = target.rows * added_column_bytes * static_cast<double>(spec.transform.add_columns.size());
-  double const table = static_cast<double>(target.heap_bytes + target.toast_bytes) + added;
-  double const indexes = static_cast<double>(target.index_bytes);
-  estimate.rows = std::llround(target.rows);
+  double const rows = target.rows * share;
+  double const added = rows * added_column_bytes * static_cast<double>(spec.transform.add_columns.size());
+  double const table = static_cast<double>(target.heap_bytes + target.toast_bytes) * share + added;
+  double const indexes = static_cast<double>(target.index_bytes) * share;
+  estimate.rows = std::llround(rows);
   estimate.disk_bytes = std::llround(table + indexes);
   estimate.wal_bytes = std::llround(table * 1.1 + indexes);
-  estimate.fast_seconds = overhead + std::max(target.rows / fast_rows, (table + indexes) / fast_bytes);
-  estimate.slow_seconds = overhead + overhead + std::max(target.rows / slow_rows, (table + indexes) / slow_bytes);
-  double const least = least_seconds(spec.throttle, target.rows, static_cast<double>(estimate.wal_bytes));
+  estimate.fast_seconds = overhead + std::max(rows / fast_rows, (table + indexes) / fast_bytes);
+  estimate.slow_seconds = overhead + overhead + std::max(rows / slow_rows, (table + indexes) / slow_bytes);
+  double const least = least_seconds(spec.throttle, rows, static_cast<double>(estimate.wal_bytes));
   estimate.fast_seconds = std::max(estimate.fast_seconds, least);
   estimate.slow_seconds = std::max(estimate.slow_seconds, least);
   return estimate;

@@ -6,6 +6,7 @@
 
 #include "catalog/job.hpp"
 #include "catalog/step.hpp"
+#include "plan/choice.hpp"
 #include "plan/chunks.hpp"
 #include "plan/dependents.hpp"
 #include "plan/target.hpp"
@@ -17,11 +18,13 @@ struct Estimate {
   std::int64_t rows = 0, disk_bytes = 0, wal_bytes = 0;
   double fast_seconds = 0, slow_seconds = 0;
 };
-Estimate estimate_work(const Target &target, const Spec &spec);
+// share: of the table that is built.
+Estimate estimate_work(const Target &target, const Spec &spec, double share);
 
 // Everything the text tells; lives within the planning call.
 struct PlanFacts {
   const Job &job;
+  const Choice &choice;
   const Target &target;
   const FrozenScope &scope;
   const ChunkPlan &chunks;

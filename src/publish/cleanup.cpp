@@ -48,27 +48,37 @@ bool carries_triggers(const Job &job) {
               "backfill_truncate_" + std::to_string(job.id)});
 }
 
-// Drops the capture of a job, and the table that is not in service; what is in service stays as it is.
-void drop_what_is_left(const Job &job, Oid retired, Try &attempt) {
+std::vector<Oid> out_of_service(Oid shadow, Oid archive) {
+  std::vector<Oid> tables;
+  for (Oid const table : {archive, shadow})
+    if (table != 0) tables.push_back(table);
+  return tables;
+}
+
+// Drops the capture of a job, and these tables, which are not in service; what is in service stays as it is.
+void drop_what_is_left(const Job &job, const std::vector<Oid> &retired, Try &attempt) {
   bool const clears_live = carries_triggers(job);
   std::vector<LockRequest> wanted;
   std::vector<Oid> const failures = failure_tables(job.id);
   for (Oid const table : failures) wanted.push_back({table, pg::LockMode::access_exclusive});
-  if (relation_exists(retired)) wanted.push_back({retired, pg::LockMode::access_exclusive});
-  for (const LockRequest &request : retired_foreign_key_locks({retired, job.live}))
-    if (request.relation != job.live && request.relation != retired) wanted.push_back(request);
+  for (Oid const table : retired)
+    if (relation_exists(table)) wanted.push_back({table, pg::LockMode::access_exclusive});
+  std::vector<Oid> ends = retired;
+  ends.push_back(job.live);
+  for (const LockRequest &request : retired_foreign_key_locks(ends))
+    if (std::find(ends.begin(), ends.end(), request.relation) == ends.end()) wanted.push_back(request);
   if (clears_live || !retired_foreign_key_locks({job.live}).empty())
     wanted.push_back({job.live, pg::LockMode::access_exclusive});
   attempt.lock_all(wanted);
-  for (Oid const table : {retired, job.live}) drop_retired_foreign_keys(table);
+  for (Oid const table : ends) drop_retired_foreign_keys(table);
   if (clears_live) remove_capture(job, job.live);
   attempt.require_time("drop what is left");
-  drop_table(retired);
+  for (Oid const table : retired) drop_table(table);
   for (Oid const table : failures) drop_table(table);
   forget_failures(job.id);
   pg::execute_quietly("DROP TABLE IF EXISTS " + log_name(job));
   pg::execute_quietly("DROP TABLE IF EXISTS " + reverse_log_name(job));
-  fault(retired == job.shadow ? "cancel" : "finish", "dropped");
+  fault(job.state == "published" ? "finish" : "cancel", "dropped");
 }
 
 // A worker that validates or drains has this lock and then wants those of tables: whoever had tables locked before he asked
@@ -97,7 +107,7 @@ bool is_last_version(const Job &job) { return relation_exists(job.archive) && !r
 void let_go_of_archive(const Job &job, Try &attempt) {
   attempt.lock_all({{job.archive, pg::LockMode::access_exclusive}});
   remove_guard(job);
-  drop_what_is_left(job, 0, attempt);
+  drop_what_is_left(job, out_of_service(job.shadow, 0), attempt);
 }
 
 Tries finish(const Job &job, const Limits &limits) {
@@ -110,7 +120,7 @@ Tries finish(const Job &job, const Limits &limits) {
       let_go_of_archive(job, attempt);
       record_ended(job, "finished", "The table in service is gone, so the archive was kept, as an ordinary table.");
     } else {
-      drop_what_is_left(job, job.archive, attempt);
+      drop_what_is_left(job, out_of_service(job.shadow, job.archive), attempt);
       record_ended(job, "finished", "The archive was dropped " + describe(attempt.so_far()) + ".");
     }
   });
@@ -155,7 +165,7 @@ std::string cancel_job(const Job &job) {
   }
   Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
-    drop_what_is_left(job, job.shadow, attempt);
+    drop_what_is_left(job, out_of_service(job.shadow, job.archive), attempt);
     record_ended(job, "cancelled", "What was built was dropped " + describe(attempt.so_far()) + ".");
   });
   return "cancelled " + job.name + " " + describe(tries) + "; nothing of it is left but the record";

@@ -32,18 +32,8 @@ constexpr int passes_ahead = 10;
 
 DrainResult drain_once(const Job &job, const TableShape &shape, bool forward, std::int64_t limit) {
   DrainResult const result = forward ? drain_batch(job, shape, limit) : drain_reverse(job, shape, limit);
-  if (result.truncated && forward) throw Overtaken::by_truncate(job.id);
-  if (result.dropped > 0 && forward && audit_counted_every_row(job.id))
-    throw Overtaken::by_lost_rows(job.id, result.dropped);
+  if (forward) require_not_overtaken(job, result);
   return result;
-}
-
-void require_state(const Swap &swap, const std::string &required) {
-  std::optional<Job> const now = load_job(swap.job.id, true);
-  if (now && now->state == required) return;
-  throw Error(sqlstate::object_not_in_prerequisite_state,
-              "backfill \"" + swap.job.name + "\" is " + (now ? now->state : "gone") + " by now",
-              "Another session changed it meanwhile.", "Look at backfill.events.");
 }
 
 // Everything that depends on the table, its row type, its identity sequences, or on a view of these, as one text to compare:
@@ -120,11 +110,24 @@ void require_no_old_snapshots(const std::vector<Swap> &swaps) {
 
 }  // namespace
 
+void require_state(const Job &job, const std::string &required) {
+  std::optional<Job> const now = load_job(job.id, true);
+  if (now && now->state == required) return;
+  throw Error(sqlstate::object_not_in_prerequisite_state,
+              "backfill \"" + job.name + "\" is " + (now ? now->state : "gone") + " by now",
+              "Another session changed it meanwhile.", "Look at backfill.events.");
+}
+
+void require_not_overtaken(const Job &job, const DrainResult &drained) {
+  if (drained.truncated) throw Overtaken::by_truncate(job.id);
+  if (drained.dropped > 0 && audit_counted_every_row(job.id)) throw Overtaken::by_lost_rows(job.id, drained.dropped);
+}
+
 std::vector<Cutover> prepare_swaps(const std::vector<Swap> &swaps, const std::string &required, Try &attempt,
                                    const std::function<void(const Swap &)> &check) {
   for (const Swap &swap : swaps) interrupt_refreshes(swap.job);  // they read the table; the swap has them done again
   for (const Swap &swap : swaps) attempt.lock_job(swap.job.id, pg::JobLock::drain);
-  for (const Swap &swap : swaps) require_state(swap, required);
+  for (const Swap &swap : swaps) require_state(swap.job, required);
   for (const Swap &swap : swaps)
     for (Oid const table : {swap.out, swap.in}) attempt.lock({table, pg::LockMode::share_update_exclusive}, true);
   require_no_old_snapshots(swaps);

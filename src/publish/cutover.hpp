@@ -70,4 +70,9 @@ class Overtaken : public Error {
       : Error(sqlstate::object_not_in_prerequisite_state, why), job(job), truncated(truncated) {}
 };
 
+// 55000 unless the job is still in that state.  Holds its row until the end of the transaction.
+void require_state(const Job &job, const std::string &required);
+// Raises Overtaken for what a drain into the shadow met.
+void require_not_overtaken(const Job &job, const DrainResult &drained);
+
 }  // namespace backfill

@@ -14,6 +14,7 @@
 #include "pg/worker.hpp"
 #include "plan/dependents.hpp"
 #include "plan/plan.hpp"
+#include "plan/written.hpp"
 #include "publish/attempt.hpp"
 #include "publish/blockers.hpp"
 #include "publish/movers.hpp"
@@ -60,13 +61,17 @@ void require_built(const Job &job) {
                     call_sql("backfill_cancel", job) + " and plan it again.");
 }
 
+void require_same_shape(const Job &job) {
+  if (table_fingerprint(job) == job.fingerprint) return;
+  throw refusal(job, "the table is not what it was when planned",
+                "Columns, constraints, indexes, or a function of the transform have changed since.",
+                "Cancel it with " + call_sql("backfill_cancel", job) + " and plan it again.");
+}
+
 void require_shape(const Job &job) {
   require_movable(job.target_name, inventory(job.live, job.spec));
   require_built(job);
-  if (table_fingerprint(job) != job.fingerprint)
-    throw refusal(job, "the table is not what it was when planned",
-                  "Columns, constraints, indexes, or a function of the transform have changed since.",
-                  "Cancel it with " + call_sql("backfill_cancel", job) + " and plan it again.");
+  require_same_shape(job);
 }
 
 void require_capture(const Job &job) {
@@ -137,15 +142,72 @@ void require_publishable(const Job &job) {
   });
 }
 
-void require_undoable(const Job &job) {
-  pg::as_extension([&] { require_same_table(rolling_back(job)); });
-  require_triggers_fired(rolling_back(job));
+namespace {
+
+void require_reverse_capture(const Job &job) {
   if (!reverse_capture_intact(job))
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "backfill \"" + job.name + "\" cannot be rolled back: writes since publish may have been missed",
                 "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
                 "The replaced version is " + display_name(job.target_schema, job.archive_name) +
                     "; compare and repair by hand.");
+}
+
+// Columns written are still there, of the type that the archive has.
+void require_written_columns(const Job &job) {
+  std::string changed;
+  for (const pg::Row &row : pg::execute(
+           "SELECT a.attname FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = ANY ($3::name[]) AND NOT EXISTS"
+           " (SELECT FROM pg_attribute l WHERE l.attrelid = $2 AND l.attname = a.attname AND NOT l.attisdropped"
+           "   AND (l.atttypid, l.atttypmod, l.attgenerated) = (a.atttypid, a.atttypmod, '')) ORDER BY a.attnum",
+           {pg::Param::oid(job.archive), pg::Param::oid(job.live),
+            written_columns(job.archive, job.spec, job.key)}))
+    changed += (changed.empty() ? "" : ", ") + row.text("attname");
+  if (!changed.empty())
+    throw Error(sqlstate::object_not_in_prerequisite_state,
+                "backfill \"" + job.name + "\" cannot be rolled back: columns that it wrote have changed",
+                "Dropped, renamed, or of another type since publish: " + changed + ".",
+                "Undo that; or keep the new values with " + call_sql("backfill_finish", job));
+}
+
+void require_mergeable(const Job &job, const std::string &what) {
+  std::optional<Unwritable> const unwritable = why_not_written(job.live, job.spec, job.key);
+  if (unwritable)
+    throw Error(sqlstate::object_not_in_prerequisite_state,
+                "backfill \"" + job.name + "\" cannot be " + what + ": " + unwritable->why, unwritable->detail,
+                "Undo what came since the plan; or cancel the backfill and plan it with strategy: {type: swap}.");
+}
+
+}  // namespace
+
+void require_writable(const Job &job) {
+  require_allowed(job.name, parse_state(job.state), Action::publish);
+  pg::as_extension([&] { require_same_table(publishing(job)); });
+  require_triggers_fired(publishing(job));
+  require_checks(job);
+  require_same_shape(job);
+  require_mergeable(job, "published");
+  require_capture(job);
+}
+
+void require_written_undoable(const Job &job) {
+  pg::as_extension([&] {
+    require_same_table(rolling_back(job));
+    require_written_columns(job);
+  });
+  require_triggers_fired(rolling_back(job));
+  require_mergeable(job, "rolled back");
+  require_reverse_capture(job);
+}
+
+void require_free_archive_name(const Job &job) {
+  pg::as_extension([&] { require_free(job.target_schema, job.archive_name); });
+}
+
+void require_undoable(const Job &job) {
+  pg::as_extension([&] { require_same_table(rolling_back(job)); });
+  require_triggers_fired(rolling_back(job));
+  require_reverse_capture(job);
   require_movable(job.target_name, inventory(job.live, job.spec));
   pg::as_extension([&] {
     require_free(job.target_schema, job.shadow_name);

@@ -17,6 +17,11 @@ void require_read_committed(const std::string &function);
 void require_publishable(const Job &job);
 void require_undoable(const Job &job);
 
+// The same for rows that are written where they are; each is asked again once DDL on the table is shut out.
+void require_writable(const Job &job);
+void require_written_undoable(const Job &job);
+void require_free_archive_name(const Job &job);
+
 // Dependents that came or went since they were recorded and move by themselves are recorded anew, with an event.
 // REQUIRES: the checks above; nobody can bind anything to the table but a view or a function.
 void take_in_dependents(const Job &job);

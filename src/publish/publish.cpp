@@ -15,7 +15,6 @@
 #include "publish/publish.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include "capture/capture.hpp"
 #include "catalog/cutover.hpp"
@@ -28,10 +27,10 @@
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "publish/cutover.hpp"
-#include "publish/downstream.hpp"
 #include "publish/movers.hpp"
 #include "publish/preconditions.hpp"
 #include "publish/refresh.hpp"
+#include "publish/service.hpp"
 
 namespace backfill {
 
@@ -74,7 +73,8 @@ void settle(const Cutover &cutover, const Try &attempt) {
   fault("publish", "captured");
   pg::as_extension([&] { remember_definitions(as_published(cutover.swap), cutover.before); });
   std::string const until = retention_end(job);
-  record_published(job, until, describe(attempt.so_far()) + "; the old version is kept until " + until);
+  record_published(job, {cutover.swap.in, 0, cutover.swap.out}, until,
+                   describe(attempt.so_far()) + "; the old version is kept until " + until);
   drop_twins(job, set_after_steps(job.id, cutover.after));
   fault("publish", "recorded");
 }
@@ -89,7 +89,8 @@ std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
   return text;
 }
 
-// The state must change although nothing was published, so this is no error: that would undo the change.
+}  // namespace
+
 std::string start_over(const Job &job, const Overtaken &overtaken) {
   if (overtaken.truncated)
     restart_chunks(job.id);
@@ -103,9 +104,7 @@ std::string start_over(const Job &job, const Overtaken &overtaken) {
   return message;
 }
 
-}  // namespace
-
-std::string publish_jobs(const std::vector<Job> &jobs) {
+std::string publish_by_swap(const std::vector<Job> &jobs) {
   require_read_committed("backfill_publish");
   for (const Job &job : jobs) require_publishable(job);
   for (const Job &job : jobs) suspend_cron_jobs(job);
@@ -137,27 +136,6 @@ std::string publish_jobs(const std::vector<Job> &jobs) {
   }
 }
 
-std::string publish_named(const std::vector<std::string> &names) {
-  if (names.empty())
-    throw Error(sqlstate::invalid_parameter_value, "no backfill was named", {},
-                "Give the names: SELECT backfill_publish('…');");
-  std::vector<Job> jobs;
-  for (const std::string &name : std::set<std::string>(names.begin(), names.end()))
-    jobs.push_back(job_for_caller(name));
-  return publish_jobs(jobs);
-}
-
-std::vector<Step> plan_publish_steps(const Job &job) {
-  Step swap;
-  swap.job = job.id;
-  swap.stage = stage::publish;
-  swap.phase = swap.kind = "publish";
-  swap.title = job.spec.publish.automatic ? "swap the new version in, by itself once the audit has passed"
-                                          : "swap the new version in";
-  require_order(job);
-  std::vector<Step> steps = pg::as_extension([&] { return after_steps(publishing(job)); });
-  steps.insert(steps.begin(), swap);
-  return steps;
-}
+std::vector<Step> after_swap(const Job &job) { return after_steps(publishing(job)); }
 
 }  // namespace backfill

@@ -22,6 +22,7 @@
 #include "publish/preconditions.hpp"
 #include "publish/publish.hpp"
 #include "publish/refresh.hpp"
+#include "publish/service.hpp"
 #include "publish/way_back.hpp"
 
 namespace backfill {
@@ -138,16 +139,9 @@ std::string sum_up(const Carried &carried, const std::vector<Unplaced> &given_up
   return text;
 }
 
-std::string nothing_to_undo(const Job &job) {
-  if (job.state == "finished")
-    return "nothing was changed: backfill \"" + job.name + "\" is finished and its archive is gone";
-  return "nothing to undo: backfill \"" + job.name + "\" is " + job.state + ", not published";
-}
-
 }  // namespace
 
-std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
-  if (job.state != "published") return nothing_to_undo(job);
+std::string roll_back_by_swap(const Job &job, const std::vector<std::string> &discard) {
   require_read_committed("backfill_rollback");
   require_archive(job);
   require_placeable(job, discard);
@@ -191,7 +185,7 @@ std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
         fault("rollback", "captured");
         story = sum_up(carried, given_up);
         remember_shape(swap);
-        record_rolled_back(job, describe(attempt.so_far()) + "; " + story);
+        record_rolled_back(job, {swap.in, swap.out, 0}, describe(attempt.so_far()) + "; " + story);
         drop_twins(job, set_after_steps(job.id, cutovers.front().after));
         fault("rollback", "recorded");
       },

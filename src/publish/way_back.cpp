@@ -10,6 +10,7 @@
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "publish/preconditions.hpp"
+#include "publish/service.hpp"
 #include "publish/swap.hpp"
 
 namespace backfill {
@@ -152,10 +153,7 @@ class Misfits {
 std::optional<std::string> find_problem(const Job &job) {
   try {
     pg::subtransaction([&] {
-      require_archive(job);
-      require_placeable(job, {});
-      require_undoable(job);
-      require_placed(job, read_shape(job), {});
+      service_of(job).require_way_back(job);
     });
     return std::nullopt;
   } catch (const Error &failure) {
@@ -264,6 +262,13 @@ Error explain_refusal(const Job &job, const TableShape &shape, const Error &fail
       job, failure.sqlstate.c_str(), "the old version cannot hold values written since publish", joined(lines, "\n"),
       "Change these values; or make room with ALTER TABLE " + display_name(job.target_schema, job.archive_name) + " " +
           joined(changes, ", ") + "; and roll back again.");
+}
+
+void require_way_back_by_swap(const Job &job) {
+  require_archive(job);
+  require_placeable(job, {});
+  require_undoable(job);
+  (void)require_placed(job, read_shape(job), {});
 }
 
 std::vector<std::vector<std::optional<std::string>>> look_back(int id) {

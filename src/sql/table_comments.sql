@@ -8,7 +8,7 @@ COMMENT ON COLUMN backfill.job.id IS 'Number of the job; part of the names of it
 COMMENT ON COLUMN backfill.job.name IS 'What people call it; taken by at most one job that is not finished or cancelled';
 COMMENT ON COLUMN backfill.job.state IS 'planned, running, ready, published, paused, failed, finished or cancelled';
 COMMENT ON COLUMN backfill.job.request IS 'What the coordinator was asked to do between two batches: pause; null when nothing';
-COMMENT ON COLUMN backfill.job.strategy IS 'How the new data gets into place: swap';
+COMMENT ON COLUMN backfill.job.strategy IS 'How the new data gets into place: swap, merge';
 COMMENT ON COLUMN backfill.job.spec IS 'The spec, normalised: all that was asked, as JSON';
 COMMENT ON COLUMN backfill.job.description IS 'What it is for, in the words of the spec';
 COMMENT ON COLUMN backfill.job.requested_by IS 'Who asked for it, in the words of the spec';

@@ -20,7 +20,7 @@ CREATE TABLE backfill.job (
   state            text NOT NULL DEFAULT 'planned'
                    CHECK (state IN ('planned', 'running', 'ready', 'published', 'paused', 'failed', 'finished', 'cancelled')),
   request          text CHECK (request IN ('pause')),
-  strategy         text NOT NULL CHECK (strategy IN ('swap')),
+  strategy         text NOT NULL CHECK (strategy IN ('swap', 'merge')),
   spec             json NOT NULL,         -- json keeps the order of the keys: added columns come in it
   description      text,
   requested_by     text,
