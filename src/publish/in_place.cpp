@@ -60,7 +60,13 @@ class Tables {
         written_(written_columns(job.live, job.spec, job.key)),
         live_(qualified(shape_.schema, shape_.table)),
         shadow_(qualified(job.target_schema, job.shadow_name)),
-        archive_(qualified(job.target_schema, job.archive_name)) {}
+        archive_(qualified(job.target_schema, job.archive_name)) {
+    // Of a query all columns count, but not those added since publish.
+    std::erase_if(written_, [&](const std::string &name) {
+      return std::none_of(shape_.columns.begin(), shape_.columns.end(),
+                          [&](const TableShape::Column &column) { return column.name == name; });
+    });
+  }
 
   const Job &job() const { return job_; }
   const TableShape &shape() const { return shape_; }
