@@ -125,7 +125,7 @@ SELECT refused_scope('table: orders, column: day, start: 2023-01-01, stop: 2024-
 SELECT refused_scope('table: orders, column: order_id, start: 1, stop: 100', 'chunk_by: month');
 SELECT refused_scope('table: orders, column: ordered_at, start: 1900-01-01, stop: 2024-01-01', 'chunk_by: hour');
 SELECT refused_scope('table: orders, column: ordered_at, start: 4000-01-01 BC, stop: 294000-01-01', 'chunk_by: 1 second');
-SELECT refused_scope('table: orders, column: ordered_at, start: 2023-01-01, stop: 2024-01-01', 'type: merge');
+SELECT refused_scope('table: orders, column: ordered_at, start: 2023-01-01, stop: 2024-01-01', 'type: partition');
 SELECT refused_scope('table: orders, column: ordered_at, start: 2023-01-01, stop: 2024-01-01', 'type: partition');
 SELECT refused('{name: x, retention: soon, scope: {table: orders}, transform: {set: {tier: "1"}}, strategy: {chunk_by: blocks}}');
 SELECT refused('{name: x, retention: -1 day, scope: {table: orders}, transform: {set: {tier: "1"}}, strategy: {chunk_by: blocks}}');

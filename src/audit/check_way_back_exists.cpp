@@ -11,7 +11,8 @@ namespace {
 std::string failing(const Check &) { return "> 0"; }
 
 std::string expected(const Check &, const Job &job) {
-  return std::string(placement_of(job).in_place ? "what rows were before is kept" : "the replaced version is kept") + " as " + job.target_schema + "." + job.archive_name + " for " + job.spec.retention;
+  return std::string(placement_of(job).in_place ? "what rows were before is kept" : "the replaced version is kept") +
+         " as " + job.target_schema + "." + job.archive_name + " for " + job.spec.retention;
 }
 
 Measurement measure(const Check &, const Scene &scene) {

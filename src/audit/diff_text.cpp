@@ -118,23 +118,15 @@ void tell_limits(const Job &job, const DiffHeading &heading, const Difference &d
   if (difference.pending > 0)
     lines.push_back(format_count(difference.pending) + (difference.pending == 1 ? " key" : " keys") +
                     " written meanwhile and not drained yet left out.");
-  if (!heading.left_out.empty()) {
-    std::string names;
-    for (const std::string &name : heading.left_out) names += (names.empty() ? "" : ", ") + name;
-    lines.push_back("Not compared, because only one version has it, or with another type: " + names + ".");
-  }
+  if (!heading.left_out.empty())
+    lines.push_back("Not compared, because only one version has it, or with another type: " + joined(heading.left_out) +
+                    ".");
   if (!placement_of(job).builds_whole)
     lines.emplace_back("Rows out of scope are not read here: publishing does not touch them.");
   else
     lines.emplace_back(job.start || heading.of.starts_with("chunk")
                            ? "Rows out of scope are not read here: the check exact proves them unchanged."
                            : "Every row of the table is in scope.");
-  if (!heading.left_out.empty())
-    lines.push_back("Not compared, because only one version has it, or with another type: " + joined(heading.left_out) +
-                    ".");
-  lines.emplace_back(job.start || heading.of.starts_with("chunk")
-                         ? "Rows out of scope are not read here: the check exact proves them unchanged."
-                         : "Every row of the table is in scope.");
 }
 
 }  // namespace

@@ -69,9 +69,10 @@ Sides sides_of(const Job &job, const TableShape &shape, bool pre) {
   if (pre) return {live, live, ""};
   bool const published = job.archive != 0;
   Oid const log = published ? job.reverse_log : job.capture_log;
-  return {published ? live : relation_name(job, job.shadow), !published                 ? live
+  return {published ? live : relation_name(job, job.shadow),
+          !published                   ? live
           : placement_of(job).in_place ? undone(job, shape, live)
-                                      : relation_name(job, job.archive),
+                                       : relation_name(job, job.archive),
           log == 0 ? "" : relation_name(job, log), published};
 }
 

@@ -69,8 +69,8 @@ void install_trigger(const std::string &table, const Trigger &trigger) {
   std::string arguments;
   for (const std::string &argument : trigger.arguments)
     arguments += (arguments.empty() ? "" : ", ") + quote_literal(argument);
-  pg::execute("CREATE OR REPLACE TRIGGER " + quote_ident(trigger.name) + " " + trigger.when + " ON " + table + " FOR EACH " +
-              trigger.level + " EXECUTE FUNCTION backfill." + trigger.function + "(" + arguments + ")");
+  pg::execute("CREATE OR REPLACE TRIGGER " + quote_ident(trigger.name) + " " + trigger.when + " ON " + table +
+              " FOR EACH " + trigger.level + " EXECUTE FUNCTION backfill." + trigger.function + "(" + arguments + ")");
   pg::execute("ALTER TABLE " + table + " ENABLE ALWAYS TRIGGER " + quote_ident(trigger.name));
 }
 

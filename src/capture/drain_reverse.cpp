@@ -245,9 +245,10 @@ std::string rewrite_sql(const Job &job, const TableShape &shape, const std::vect
          key_matches(shape, "a", "k") + " RETURNING a.*),\nput AS (INSERT INTO " + archive + " AS a (" + names +
          ") OVERRIDING SYSTEM VALUE\nSELECT " + names +
          " FROM (\n  SELECT DISTINCT ON (l.ctid) l.ctid AS \"backfill row\"" + values + "\n  FROM " + lineages +
-         "\n  JOIN ONLY " + live_sql(shape) + " AS l ON " + same_key(shape, "l", "f.k") + "\n  " + (placement_of(job).in_place ? "" : "LEFT ") + "JOIN gone ON " +
-         same_key(shape, "gone", "f.o") + "\n  WHERE (SELECT count(*) FROM gone) IS NOT NULL\n  ORDER BY l.ctid, " +
-         has_origin + " DESC) AS rows\nRETURNING " + key_as(shape, "a") +
+         "\n  JOIN ONLY " + live_sql(shape) + " AS l ON " + same_key(shape, "l", "f.k") + "\n  " +
+         (placement_of(job).in_place ? "" : "LEFT ") + "JOIN gone ON " + same_key(shape, "gone", "f.o") +
+         "\n  WHERE (SELECT count(*) FROM gone) IS NOT NULL\n  ORDER BY l.ctid, " + has_origin +
+         " DESC) AS rows\nRETURNING " + key_as(shape, "a") +
          ")\nSELECT was.k1 IS NOT NULL AS was, now.k1 IS NOT NULL AS now"
          " FROM " +
          lineages + "\n  LEFT JOIN (SELECT " + key_as(shape, "gone") + " FROM gone) AS was ON " +

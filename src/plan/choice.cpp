@@ -26,7 +26,8 @@ Choice choose_strategy(const Target &target, const Spec &spec, const std::vector
   if (wanted == "merge" && choice.unwritable)
     throw Error(sqlstate::feature_not_supported, "strategy \"merge\" cannot be taken: " + choice.unwritable->why,
                 choice.unwritable->detail, "Say strategy: {type: swap}, or leave it out.");
-  bool const merges = wanted == "merge" || (wanted == "auto" && !choice.unwritable && is_worth_merging(target, spec, chunks));
+  bool const merges =
+      wanted == "merge" || (wanted == "auto" && !choice.unwritable && is_worth_merging(target, spec, chunks));
   if (merges) choice.placement = &placement_named("merge");
   return choice;
 }

@@ -303,10 +303,11 @@ void warn_of_long_write(const Target &target, const Spec &spec, const ChunkPlan 
                         std::vector<std::string> *warnings) {
   std::int64_t const most = rows_written_within(target.oid, spec.publish.max_lock);
   if (chunks.rows_in_scope <= static_cast<double>(most)) return;
-  warnings->push_back("If more than ≈ " + format_count(most) +
-                      " rows differ, writing them is expected to take longer than publish.max_lock (" +
-                      std::to_string(spec.publish.max_lock) +
-                      " ms), and publish refuses: look at backfill_diff first, raise it, or say strategy: {type: swap}.");
+  warnings->push_back(
+      "If more than ≈ " + format_count(most) +
+      " rows differ, writing them is expected to take longer than publish.max_lock (" +
+      std::to_string(spec.publish.max_lock) +
+      " ms), and publish refuses: look at backfill_diff first, raise it, or say strategy: {type: swap}.");
 }
 
 }  // namespace

@@ -158,7 +158,8 @@ void tell_chunks(Page &page, const PlanFacts &facts) {
   page.line(plural(plan.ranges, "chunk") + " by " + plan.by + (plan.chosen ? " (chosen from length and rows)" : "") +
             ", " + order + ", " + workers);
   tell_ranges(page, facts);
-  if (blocks > 0) page.line("then " + format_count(blocks) + " by blocks for the rows out of scope, NULL and infinite ones included");
+  if (blocks > 0)
+    page.line("then " + format_count(blocks) + " by blocks for the rows out of scope, NULL and infinite ones included");
 }
 
 void tell_reads(Page &page, const PlanFacts &facts) {
@@ -187,7 +188,7 @@ void tell_costs(Page &page, const PlanFacts &facts) {
   page.section("Disk");
   page.line("≈ " + format_bytes(estimate.disk_bytes) +
             (facts.choice.placement->in_place ? " for the rows in scope, and what the rows written were, until "
-                                             : " for the new version; the old one stays until ") +
+                                              : " for the new version; the old one stays until ") +
             facts.job.spec.retention + " after the publish");
   page.section("WAL");
   page.line("≈ " + format_bytes(estimate.wal_bytes));

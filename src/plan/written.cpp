@@ -49,9 +49,10 @@ ORDER BY 1)";
 std::vector<std::string> written_columns(Oid live, const Spec &spec, const std::vector<std::string> &key) {
   std::vector<std::string> columns;
   for (const pg::Row &row : pg::as_extension([&] {
-         return pg::execute("SELECT attname FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped"
-                            " AND attgenerated = '' AND attname <> ALL ($2::name[]) ORDER BY attnum",
-                            {pg::Param::oid(live), key});
+         return pg::execute(
+             "SELECT attname FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped"
+             " AND attgenerated = '' AND attname <> ALL ($2::name[]) ORDER BY attnum",
+             {pg::Param::oid(live), key});
        }))
     columns.push_back(row.text("attname"));
   if (spec.transform.is_query()) return columns;
@@ -71,8 +72,9 @@ std::optional<Unwritable> why_not_written(Oid live, const Spec &spec, const std:
   std::vector<std::string> const columns = written_columns(live, spec, key);
   if (columns.empty())
     return Unwritable{"there is no column to be written", "All columns of the table belong to its key."};
-  pg::Result const found =
-      pg::as_extension([&] { return pg::execute(obstacles_sql, {pg::Param::oid(live), columns}); });
+  pg::Result const found = pg::as_extension([&] {
+    return pg::execute(obstacles_sql, {pg::Param::oid(live), columns});
+  });
   if (found.empty()) return std::nullopt;
   return Unwritable{found[0].text("why"),
                     "Rows are written one after the other, past triggers and foreign keys: what these would have to "
@@ -80,9 +82,8 @@ std::optional<Unwritable> why_not_written(Oid live, const Spec &spec, const std:
 }
 
 double seconds_to_write(Oid live, double rows) {
-  double const indexes = static_cast<double>(pg::as_extension([&] {
-    return pg::query_integer("SELECT count(*) FROM pg_index WHERE indrelid = $1", {pg::Param::oid(live)});
-  }));
+  double const indexes = static_cast<double>(pg::as_extension(
+      [&] { return pg::query_integer("SELECT count(*) FROM pg_index WHERE indrelid = $1", {pg::Param::oid(live)}); }));
   return rows * (row_seconds + indexes * index_seconds);
 }
 

@@ -80,8 +80,8 @@ class Tables {
       names += (names.empty() ? "" : ", ") + quote_ident(column.name);
       values += (values.empty() ? "l." : ", l.") + quote_ident(column.name);
     }
-    return "INSERT INTO " + archive_ + " (" + names + ") SELECT " + values + " FROM " + live_rows(by_key) + " JOIN ONLY " +
-           shadow_ + " AS s ON " + same_key("s", "l") + " WHERE " + differ("l", "s");
+    return "INSERT INTO " + archive_ + " (" + names + ") SELECT " + values + " FROM " + live_rows(by_key) +
+           " JOIN ONLY " + shadow_ + " AS s ON " + same_key("s", "l") + " WHERE " + differ("l", "s");
   }
   std::string forget_sql() const {
     return "DELETE FROM ONLY " + archive_ + " AS a USING " + keys_item(key_) + " WHERE " +
@@ -122,12 +122,11 @@ class Tables {
   }
   std::string image(const std::string &alias) const {
     std::string columns;
-    for (const std::string &column : written_) columns += (columns.empty() ? "" : ", ") + alias + "." + quote_ident(column);
+    for (const std::string &column : written_)
+      columns += (columns.empty() ? "" : ", ") + alias + "." + quote_ident(column);
     return "ROW(" + columns + ")::record";
   }
-  std::string differ(const char *a, const char *b) const {
-    return image(a) + " OPERATOR(pg_catalog.*<>) " + image(b);
-  }
+  std::string differ(const char *a, const char *b) const { return image(a) + " OPERATOR(pg_catalog.*<>) " + image(b); }
   std::string assignments(const std::string &from) const {
     std::string list;
     for (const std::string &column : written_)
@@ -147,8 +146,8 @@ class Tables {
 };
 
 Oid oid_of(const std::string &table) {
-  return static_cast<Oid>(pg::as_extension(
-      [&] { return pg::query_integer("SELECT coalesce(to_regclass($1)::oid, 0)::bigint", {table}); }));
+  return static_cast<Oid>(
+      pg::as_extension([&] { return pg::query_integer("SELECT coalesce(to_regclass($1)::oid, 0)::bigint", {table}); }));
 }
 
 Error rows_come_or_go(const Job &job, std::int64_t rows) {
@@ -300,14 +299,16 @@ std::int64_t write_rows(const Tables &tables, Oid archive, const std::string &ve
     pg::set_local("session_replication_role", "replica");
     for (long long lo = 0; lo < blocks; lo += blocks_at_once) {
       written += static_cast<std::int64_t>(as_transform(job, [&] {
-        for (const char *const way : {"enable_hashjoin", "enable_mergejoin", "enable_material"}) pg::set_local(way, "off");
+        for (const char *const way : {"enable_hashjoin", "enable_mergejoin", "enable_material"})
+          pg::set_local(way, "off");
         return pg::execute(statement(lo)).processed;
       }));
       try {
         attempt.require_time("write the rows");
       } catch (const Busy &) {  // the next try would take as long
-        throw too_long(job, verb, rows_text(written) + " were written when the time was used up.",
-                       verb == "publish" ? longer(job) : "Keep it with SELECT backfill_finish(" + quote_literal(job.name) + ");");
+        throw too_long(
+            job, verb, rows_text(written) + " were written when the time was used up.",
+            verb == "publish" ? longer(job) : "Keep it with SELECT backfill_finish(" + quote_literal(job.name) + ");");
       }
     }
   });
@@ -354,10 +355,11 @@ std::int64_t put_into_service(const Job &job, Before &before, Try &attempt) {
   fault("publish", "drained");
   std::int64_t const rows = before.rows();
   attempt.require_time("write the rows");
-  std::int64_t const written =
-      write_rows(before.tables(), archive, "publish", attempt, [&](long long lo) { return before.tables().write_sql(lo); });
+  std::int64_t const written = write_rows(before.tables(), archive, "publish", attempt,
+                                          [&](long long lo) { return before.tables().write_sql(lo); });
   if (written != rows)
-    throw Error(sqlstate::internal_error, std::to_string(written) + " of " + std::to_string(rows) + " rows were written");
+    throw Error(sqlstate::internal_error,
+                std::to_string(written) + " of " + std::to_string(rows) + " rows were written");
   fault("publish", "moved");
   // Of our own writes the log need not know: shadow and table agree.
   pg::as_extension([&] { pg::execute("DELETE FROM " + log_name(job)); });
@@ -368,14 +370,15 @@ std::int64_t put_into_service(const Job &job, Before &before, Try &attempt) {
 }
 
 std::string told(const Job &job, std::int64_t rows, const std::string &until) {
-  return rows_text(rows) + " written, what they were is " + display_name(job.target_schema, job.archive_name) + " until " +
-         until;
+  return rows_text(rows) + " written, what they were is " + display_name(job.target_schema, job.archive_name) +
+         " until " + until;
 }
 
 std::int64_t take_out_of_service(const Job &job, const Tables &tables, Try &attempt) {
   lock_out_ddl(job, "published", attempt);
   require_written_undoable(job);
-  for (int pass = 0; pass < passes_ahead && drain_reverse(job, tables.shape(), final_drain_limit).taken >= little; pass++) {
+  for (int pass = 0; pass < passes_ahead && drain_reverse(job, tables.shape(), final_drain_limit).taken >= little;
+       pass++) {
   }
   fault("rollback", "prepared");
   attempt.lock_all({{job.archive, pg::LockMode::access_exclusive}, {job.live, pg::LockMode::exclusive}});

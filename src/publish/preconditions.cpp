@@ -160,8 +160,7 @@ void require_written_columns(const Job &job) {
            "SELECT a.attname FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = ANY ($3::name[]) AND NOT EXISTS"
            " (SELECT FROM pg_attribute l WHERE l.attrelid = $2 AND l.attname = a.attname AND NOT l.attisdropped"
            "   AND (l.atttypid, l.atttypmod) = (a.atttypid, a.atttypmod)) ORDER BY a.attnum",
-           {pg::Param::oid(job.archive), pg::Param::oid(job.live),
-            written_columns(job.archive, job.spec, job.key)}))
+           {pg::Param::oid(job.archive), pg::Param::oid(job.live), written_columns(job.archive, job.spec, job.key)}))
     changed += (changed.empty() ? "" : ", ") + row.text("attname");
   if (!changed.empty())
     throw Error(sqlstate::object_not_in_prerequisite_state,

@@ -152,9 +152,7 @@ class Misfits {
 // Why it cannot be rolled back just now, in one line; nothing where it can be.
 std::optional<std::string> find_problem(const Job &job) {
   try {
-    pg::subtransaction([&] {
-      service_of(job).require_way_back(job);
-    });
+    pg::subtransaction([&] { service_of(job).require_way_back(job); });
     return std::nullopt;
   } catch (const Error &failure) {
     if (failure.sqlstate.compare(0, 2, "57") == 0) throw;

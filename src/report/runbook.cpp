@@ -14,6 +14,7 @@
 
 #include <algorithm>
 
+#include "catalog/placement.hpp"
 #include "core/error.hpp"
 #include "core/page.hpp"
 #include "core/sql_text.hpp"
@@ -374,9 +375,10 @@ std::string after_publish(const Facts &facts) {
               "backfill.way_back\n"
               "WHERE " +
                   of_job(facts) + ";") +
-         "Then the same swap backwards, as short as the publish. Only the backfill is undone; rows inserted, updated "
-         "and "
-         "deleted since stay so:\n\n" +
+         (placement_of(facts.job).in_place
+              ? "Then what was written is written back, but where somebody has written since"
+              : "Then the same swap backwards, as short as the publish") +
+         ". Only the backfill is undone; rows inserted, updated and deleted since stay so:\n\n" +
          when("published", call(facts, "rollback")) + lost_columns(facts) +
          "After it the backfill is `ready` again, with the rejected version as its new version: audit it, publish it "
          "again, "

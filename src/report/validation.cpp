@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "audit/check.hpp"
+#include "catalog/placement.hpp"
 #include "catalog/step.hpp"
 #include "core/joined.hpp"
 #include "core/page.hpp"
@@ -457,6 +458,15 @@ std::string queries(const Material &of, const Pair &pair, const char *time) {
   return out + block(time, "Back to the session's own settings:", "RESET search_path;\nRESET TimeZone;");
 }
 
+// The archive has those rows only that were written, so it is nothing to count.
+std::string written_rows(const Job &job, const Pair &pair) {
+  return "Rows of " + code_span(pair.fresh) + " were written where they differed; what they were is in " +
+         code_span(pair.old) + ".\n\n" +
+         block("published", "What has changed:",
+               "SELECT backfill_diff(" + quote_literal(job.name) + ");\nSELECT count(*) AS rows_written FROM " +
+                   pair.old + ";");
+}
+
 }  // namespace
 
 std::string validation_queries(const Facts &facts) {
@@ -472,8 +482,10 @@ std::string validation_queries(const Facts &facts) {
          "(`pending_keys` in `backfill.jobs`); the checks of the audit leave them out.\n\n"
          "### Before the publish\n\nThe new version is " +
          code_span(before.fresh) + ", the table in service " + code_span(live) + ".\n\n" +
-         queries(material, before, "ready") + "### After the publish\n\nThe new version is " + code_span(live) +
-         ", the replaced one " + code_span(after.old) + ".\n\n" + queries(material, after, "published");
+         queries(material, before, "ready") + "### After the publish\n\n" +
+         (placement_of(job).in_place ? written_rows(job, after)
+                                     : "The new version is " + code_span(live) + ", the replaced one " +
+                                           code_span(after.old) + ".\n\n" + queries(material, after, "published"));
 }
 
 }  // namespace backfill
