@@ -179,13 +179,14 @@ class Before {
 
   // Drains what waits, and follows it.  Returns the log rows taken.
   std::int64_t follow() {
-    return pg::with_one_snapshot([&] {
+    DrainResult drained;
+    std::int64_t const unpaired = pg::with_one_snapshot([&] {
       std::vector<KeyText> const keys = waiting_keys();
-      DrainResult const drained = drain_all(tables_.job(), tables_.shape());
-      require_not_overtaken(tables_.job(), drained);
-      if (!keys.empty()) renew(keys);
-      return drained.taken;
+      drained = drain_all(tables_.job(), tables_.shape());
+      return keys.empty() || drained.truncated ? std::int64_t{0} : renew(keys);
     });
+    judge(drained, unpaired);
+    return drained.taken;
   }
 
   std::int64_t rows() const {
@@ -201,16 +202,24 @@ class Before {
   }
 
  private:
+  // Outside of the snapshot: what a drain met is to be kept, and this is no error to everybody.
+  void judge(const DrainResult &drained, std::int64_t unpaired) const {
+    require_not_overtaken(tables_.job(), drained);
+    if (unpaired > 0) throw rows_come_or_go(tables_.job(), unpaired);
+  }
+
   void make() {
     create();
-    pg::with_one_snapshot([&] {
-      require_not_overtaken(tables_.job(), drain_all(tables_.job(), tables_.shape()));
-      std::int64_t const unpaired = as_transform(tables_.job(), [&] {
+    DrainResult drained;
+    std::int64_t const unpaired = pg::with_one_snapshot([&]() -> std::int64_t {
+      drained = drain_all(tables_.job(), tables_.shape());
+      if (drained.truncated) return 0;
+      return as_transform(tables_.job(), [&] {
         pg::execute(tables_.keep_sql(false));
         return pg::query_integer(tables_.unpaired_sql(false));
       });
-      if (unpaired > 0) throw rows_come_or_go(tables_.job(), unpaired);
     });
+    judge(drained, unpaired);
     const Job &job = tables_.job();
     Oid const archive = oid_of(tables_.archive());
     pg::as_extension([&] {
@@ -252,14 +261,14 @@ class Before {
     return keys;
   }
 
-  void renew(const std::vector<KeyText> &keys) {
+  // Returns how many of these rows one side has and the other has not.
+  std::int64_t renew(const std::vector<KeyText> &keys) const {
     std::vector<pg::Param> const params = key_params(keys, tables_.key().size());
-    std::int64_t const unpaired = as_transform(tables_.job(), [&] {
+    return as_transform(tables_.job(), [&] {
       pg::execute(tables_.forget_sql(), params);
       pg::execute(tables_.keep_sql(true), params);
       return pg::query_integer(tables_.unpaired_sql(true), params);
     });
-    if (unpaired > 0) throw rows_come_or_go(tables_.job(), unpaired);
   }
 
   Tables tables_;
