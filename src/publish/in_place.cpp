@@ -305,11 +305,11 @@ std::int64_t write_rows(const Tables &tables, Oid archive, const std::string &ve
   pg::as_extension([&] {
     long long const blocks = pg::query_integer(
         "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint", {pg::Param::oid(archive)});
-    pg::set_local("session_replication_role", "replica");
     for (long long lo = 0; lo < blocks; lo += blocks_at_once) {
       written += static_cast<std::int64_t>(as_transform(job, [&] {
         for (const char *const way : {"enable_hashjoin", "enable_mergejoin", "enable_material"})
           pg::set_local(way, "off");
+        pg::set_local("session_replication_role", "replica");
         return pg::execute(statement(lo)).processed;
       }));
       try {
