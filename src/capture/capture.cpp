@@ -14,6 +14,11 @@ namespace backfill {
 
 namespace {
 
+// The versions of the columns' rows in pg_attribute: every ALTER of a column makes a new one.
+constexpr char columns_sql[] =
+    "SELECT string_agg(a.attnum || ':' || a.xmin, ' ' ORDER BY a.attnum) FROM pg_attribute a"
+    " WHERE a.attrelid = live AND a.attnum > 0";
+
 // One trigger of a job, as it is made and as it must be found again.
 struct Trigger {
   std::string name;
@@ -90,10 +95,30 @@ void install(const Job &job, Oid table, const std::vector<Trigger> &triggers) {
   for (const Trigger &trigger : triggers) install_trigger(name, trigger);
 }
 
-bool intact(Oid table, const std::vector<Trigger> &triggers) {
+std::vector<std::string> names(const std::vector<Trigger> &triggers) {
+  std::vector<std::string> names;
+  for (const Trigger &trigger : triggers) names.push_back(trigger.name);
+  return names;
+}
+
+// Whoever disables a trigger and enables it again, or makes it anew, leaves it as it was found; its row in pg_trigger is
+// another version all the same.  (VACUUM keeps the raw xmin, FREEZE and FULL do too.)
+constexpr char seal_sql[] =
+    "SELECT string_agg(t.oid || ':' || t.xmin, ' ' ORDER BY t.oid) FROM pg_trigger t"
+    " WHERE t.tgrelid = $1 AND t.tgname = ANY ($2::name[])";
+
+void install_sealed(const Job &job, Oid table, const std::vector<Trigger> &triggers) {
+  install(job, table, triggers);
+  pg::execute(std::string("UPDATE backfill.job SET capture_seal = (") + seal_sql + ") WHERE id = $3",
+              {pg::Param::oid(table), names(triggers), job.id});
+}
+
+bool sealed(const Job &job, Oid table, const std::vector<Trigger> &triggers) {
   for (const Trigger &trigger : triggers)
     if (!trigger_intact(table, trigger)) return false;
-  return true;
+  return pg::query_boolean(
+      std::string("SELECT EXISTS (SELECT FROM backfill.job WHERE id = $3 AND capture_seal = (") + seal_sql + "))",
+      {pg::Param::oid(table), names(triggers), job.id});
 }
 
 void drop_triggers(const Job &job, Oid table, const char *rows, const char *truncate) {
@@ -137,19 +162,30 @@ Oid create_log(const Job &job) {
 }
 
 void install_capture(const Job &job) {
-  pg::as_extension([&] { install(job, job.live, capture_triggers(job, job.live, log_name(job), "capture")); });
+  pg::as_extension([&] { install_sealed(job, job.live, capture_triggers(job, job.live, log_name(job), "capture")); });
   note_file(job);
 }
 
 void note_file(const Job &job) {
-  pg::as_extension(
-      [&] { pg::execute("UPDATE backfill.job SET copied_file = pg_relation_filenode(live) WHERE id = $1", {job.id}); });
+  pg::as_extension([&] {
+    pg::execute(std::string("UPDATE backfill.job SET copied_file = pg_relation_filenode(live), copied_columns = (") +
+                    columns_sql + ") WHERE id = $1",
+                {job.id});
+  });
 }
 
 bool was_rewritten(const Job &job) {
   return pg::as_extension([&] {
     return pg::query_boolean(
         "SELECT copied_file IS DISTINCT FROM pg_relation_filenode(live) FROM backfill.job WHERE id = $1", {job.id});
+  });
+}
+
+bool was_altered(const Job &job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean(std::string("SELECT copied_file <> pg_relation_filenode(live) AND copied_columns <> (") +
+                                 columns_sql + ") FROM backfill.job WHERE id = $1",
+                             {job.id});
   });
 }
 
@@ -160,7 +196,8 @@ bool truncate_logged(const Job &job) {
 
 bool capture_intact(const Job &job) {
   return pg::as_extension([&] {
-    return log_oid(log_name(job)) != 0 && intact(job.live, capture_triggers(job, job.live, log_name(job), "capture"));
+    return log_oid(log_name(job)) != 0 &&
+           sealed(job, job.live, capture_triggers(job, job.live, log_name(job), "capture"));
   });
 }
 
@@ -179,14 +216,15 @@ Oid create_reverse_log(const Job &job) {
 }
 
 void install_reverse_capture(const Job &job) {
-  pg::as_extension(
-      [&] { install(job, job.live, capture_triggers(job, job.live, reverse_log_name(job), "capture_reverse")); });
+  pg::as_extension([&] {
+    install_sealed(job, job.live, capture_triggers(job, job.live, reverse_log_name(job), "capture_reverse"));
+  });
 }
 
 bool reverse_capture_intact(const Job &job) {
   return pg::as_extension([&] {
-    return log_oid(reverse_log_name(job)) != 0 &&
-           intact(job.live, capture_triggers(job, job.live, reverse_log_name(job), "capture_reverse"));
+    return log_oid(log_name(job)) != 0 && log_oid(reverse_log_name(job)) != 0 &&
+           sealed(job, job.live, capture_triggers(job, job.live, reverse_log_name(job), "capture_reverse"));
   });
 }
 

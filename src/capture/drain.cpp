@@ -103,6 +103,7 @@ bool may_drop(const Job &job) { return job.spec.transform.is_query() || !job.spe
 // Whatever is in the shadow may be wrong: empty it, and forget the log rows this snapshot sees, because the chunks that
 // will fill the shadow again see what they tell.
 DrainResult start_over(const Job &job, const TableShape &shape, std::int64_t taken) {
+  note_file(job);
   taken += static_cast<std::int64_t>(
       pg::as_extension([&] { return pg::execute("DELETE FROM " + log_name(job)).processed; }));
   as_transform(job, [&] { pg::execute("TRUNCATE ONLY " + shadow_name(job, shape)); });
@@ -111,6 +112,11 @@ DrainResult start_over(const Job &job, const TableShape &shape, std::int64_t tak
 
 // Within one snapshot.
 DrainResult drain_seen(const Job &job, const TableShape &shape, std::optional<std::int64_t> limit) {
+  if (was_altered(job)) {
+    DrainResult result = start_over(job, shape, 0);
+    result.altered = true;
+    return result;
+  }
   std::vector<KeyColumn> const key = read_key(job, job.live);
   Taken const taken = take(job, key.size(), limit);
   if (taken.marker) return start_over(job, shape, taken.rows);
@@ -143,10 +149,7 @@ DrainResult purge_logged_keys(const Job &job, const TableShape &shape) {
   std::string const page = "SELECT op, " + key_list(key.size(), "k") + ", ctid FROM " + log_name(job) +
                            " WHERE ctid > $1 ORDER BY ctid LIMIT $2";
   return pg::with_snapshot([&] {
-    if (was_rewritten(job)) {
-      note_file(job);
-      return start_over(job, shape, 0);
-    }
+    if (was_rewritten(job)) return start_over(job, shape, 0);
     DrainResult result;
     std::string after = "(0,0)";
     while (true) {

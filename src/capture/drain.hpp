@@ -18,6 +18,7 @@ struct DrainResult {
   std::int64_t dropped = 0;   // live rows that the transform yielded no row for
   std::int64_t unplaced = 0;  // reverse: keys with values for which the archive has no column
   bool truncated = false;     // a TRUNCATE marker was met: the shadow is empty now, every chunk is to be replaced
+  bool altered = false;       // of truncated: it was no TRUNCATE, but DDL that may have changed any value
 };
 
 // One batch of at most `limit` log rows, in the current transaction.  A unique violation between a key of this batch

@@ -291,8 +291,10 @@ Error stage_failure(int job, int stage) {
                  "The first: " + (first.null("chunk") ? "" : "chunk " + first.text("chunk") + ", ") +
                      first.text("title") + ": " + first.text("error") +
                      (first.null("error_detail") ? "" : ". " + first.text("error_detail")),
-                 "See backfill.steps for all of them; SELECT backfill_run(" + quote_literal(first.text("name")) +
-                     ") tries the failed ones again and keeps the rest.");
+                 first.null("error_hint")
+                     ? "See backfill.steps for all of them; SELECT backfill_run(" + quote_literal(first.text("name")) +
+                           ") tries the failed ones again and keeps the rest."
+                     : first.text("error_hint") + " See backfill.steps for all of them.");
   });
 }
 

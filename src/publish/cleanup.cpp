@@ -40,6 +40,22 @@ void drop_table(Oid table) {
   if (!name.empty()) pg::execute("DROP TABLE " + name);
 }
 
+// What somebody made on it is his: he is told.
+void drop_version(const Job &job, Oid retired) {
+  try {
+    drop_table(retired);
+  } catch (const Error &failure) {
+    if (failure.sqlstate != sqlstate::dependent_objects_still_exist) throw;
+    bool const finishes = job.state == "published";
+    throw Error(failure.sqlstate,
+                "backfill \"" + job.name + "\" cannot be " + (finishes ? "finished" : "cancelled") +
+                    ": other objects depend on table " + relation_sql(retired),
+                failure.detail,
+                std::string("Drop them, then call SELECT ") + (finishes ? "backfill_finish(" : "backfill_cancel(") +
+                    quote_literal(job.name) + ");");
+  }
+}
+
 bool carries_triggers(const Job &job) {
   return relation_exists(job.live) &&
          pg::query_boolean(
@@ -73,7 +89,7 @@ void drop_what_is_left(const Job &job, const std::vector<Oid> &retired, Try &att
   for (Oid const table : ends) drop_retired_foreign_keys(table);
   if (clears_live) remove_capture(job, job.live);
   attempt.require_time("drop what is left");
-  for (Oid const table : retired) drop_table(table);
+  for (Oid const table : retired) drop_version(job, table);
   for (Oid const table : failures) drop_table(table);
   forget_failures(job.id);
   pg::execute_quietly("DROP TABLE IF EXISTS " + log_name(job));
@@ -210,7 +226,7 @@ std::string cancel_suspended(const Job &restored) {
 
 bool end_retention(int id) {
   std::optional<Job> const job = load_job(id);
-  if (!job || open_after_stage(*job)) return false;  // what is left to be done needs the job
+  if (!job || open_after_stage(*job)) return true;  // what is left to be done needs the job
   return end_retention_of(*job, retention_patience);
 }
 

@@ -119,7 +119,7 @@ void require_state(const Job &job, const std::string &required) {
 }
 
 void require_not_overtaken(const Job &job, const DrainResult &drained) {
-  if (drained.truncated) throw Overtaken::by_truncate(job.id);
+  if (drained.truncated) throw Overtaken::by_start_over(job.id, drained.altered);
   if (drained.dropped > 0 && audit_counted_every_row(job.id)) throw Overtaken::by_lost_rows(job.id, drained.dropped);
 }
 

@@ -53,21 +53,24 @@ DrainResult drain_rest(const Cutover &cutover, Try &attempt);
 class Overtaken : public Error {
  public:
   // Every row has to be computed again.
-  static Overtaken by_truncate(int job) {
-    return {job, true, "it was truncated since the copy; every chunk is run again"};
+  static Overtaken by_start_over(int job, bool altered) {
+    return {job, true, altered ? "rewritten" : "truncated",
+            std::string(altered ? "ALTER TABLE may have changed any of its values" : "it was truncated") +
+                " since the copy; every chunk is run again"};
   }
   // The audit counted as many rows as live had; rows written since would be lost.
   static Overtaken by_lost_rows(int job, std::int64_t rows) {
-    return {job, false,
+    return {job, false, "audit outdated",
             "rows written since the audit have no row in the new version (" + std::to_string(rows) +
                 "); it is audited again"};
   }
   int job;
-  bool truncated;
+  bool starts_over;  // else it is only to be audited again
+  const char *event;
 
  private:
-  Overtaken(int job, bool truncated, const std::string &why)
-      : Error(sqlstate::object_not_in_prerequisite_state, why), job(job), truncated(truncated) {}
+  Overtaken(int job, bool starts_over, const char *event, const std::string &why)
+      : Error(sqlstate::object_not_in_prerequisite_state, why), job(job), starts_over(starts_over), event(event) {}
 };
 
 // 55000 unless the job is still in that state.  Holds its row until the end of the transaction.

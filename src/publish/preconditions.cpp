@@ -23,6 +23,9 @@ namespace backfill {
 
 namespace {
 
+constexpr char tampered_detail[] =
+    "The capture triggers on the table are missing, not enabled ALWAYS, or were altered for a while; or their log is "
+    "gone.";
 constexpr long shortest_poll = 20, longest_poll = 1000;  // ms
 
 Error refusal(const Job &job, const std::string &why, const std::string &detail, const std::string &hint) {
@@ -76,8 +79,7 @@ void require_shape(const Job &job) {
 
 void require_capture(const Job &job) {
   if (!capture_intact(job))
-    throw refusal(job, "writes may have been missed",
-                  "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
+    throw refusal(job, "writes may have been missed", tampered_detail,
                   "Cancel it with " + call_sql("backfill_cancel", job) + " and plan it again.");
 }
 
@@ -105,6 +107,15 @@ void require_same_table(const Swap &swap) {
                 "It held the version that was to enter service.",
                 swap.forward ? "Cancel the backfill and plan it again."
                              : "There is no way back; end the backfill with " + call_sql("backfill_finish", swap.job));
+  std::string const expected = display_name(swap.schema, swap.in_name);
+  std::string const name = *pg::query_value(
+      "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+      " WHERE c.oid = $1",
+      {pg::Param::oid(swap.in)});
+  if (name != expected)
+    throw Error(sqlstate::object_not_in_prerequisite_state, "the version that was to enter service has another name",
+                "It was " + expected + " and is " + name + " now.",
+                "Give it its name and schema back with ALTER TABLE, and try again.");
 }
 
 // The swap makes triggers anew, and what waits for the old ones would find none.
@@ -148,7 +159,7 @@ void require_reverse_capture(const Job &job) {
   if (!reverse_capture_intact(job))
     throw Error(sqlstate::object_not_in_prerequisite_state,
                 "backfill \"" + job.name + "\" cannot be rolled back: writes since publish may have been missed",
-                "The capture triggers on the table are missing, changed, or not enabled ALWAYS.",
+                tampered_detail,
                 "The replaced version is " + display_name(job.target_schema, job.archive_name) +
                     "; compare and repair by hand.");
 }

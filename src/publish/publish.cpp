@@ -92,11 +92,11 @@ std::string tell(const std::vector<Job> &jobs, const Tries &tries) {
 }  // namespace
 
 std::string start_over(const Job &job, const Overtaken &overtaken) {
-  if (overtaken.truncated)
+  if (overtaken.starts_over)
     restart_chunks(job.id);
   else
     reopen_audit(job.id);
-  set_state(job, "running", overtaken.truncated ? "truncated" : "audit outdated", overtaken.what());
+  set_state(job, "running", overtaken.event, overtaken.what());
   std::string const message =
       "not published: " + display_name(job.target_schema, job.target_name) + " went on since then: " + overtaken.what();
   pg::warning(message, "Nothing was swapped.",

@@ -32,7 +32,7 @@ std::optional<int> open_after_stage(const Job &job);
 
 // Ends the retention of archives whose time has come (jobs_past_retention): of one, for the coordinator, which commits
 // between them; or in the transaction of backfill_maintain(), where the locks on the tables of the first are held until
-// all are done: so of as many of the caller's as can be done at once.
+// all are done: so of as many of the caller's as can be done at once.  False: it was tried in vain, and a warning says why.
 bool end_retention(int job);
 int end_retentions(Oid caller);
 

@@ -23,6 +23,7 @@
 #include "publish/publish.hpp"
 #include "run/coordinator.hpp"
 #include "run/notifier.hpp"
+#include "run/obstacle.hpp"
 #include "run/self_publish.hpp"
 #include "run/upkeep.hpp"
 
@@ -257,6 +258,15 @@ void change_throttle(const Node &fragment, Changes &changes) {
   changes.document.put("throttle", std::move(after));
 }
 
+// Running on is not refused: what was done may be undone meanwhile.
+void tell_obstacle(const Job &job) {
+  std::optional<std::string> const what = find_obstacle(job);
+  set_obstacle(job.id, what);
+  if (what)
+    pg::warning("backfill \"" + job.name + "\" runs, but cannot be published as it is", "In the way: " + *what + ".",
+                "Unless it is undone, end it with " + call_text("backfill_cancel", job) + ";");
+}
+
 }  // namespace
 
 std::string run_backfill(const std::string &name) {
@@ -278,6 +288,7 @@ std::string run_backfill(const std::string &name) {
                           : " is at work already" + watch);
   }
   if (has_stopped(job)) {
+    tell_obstacle(job);
     reset_failed_steps(job.id);
     if (job.state == "planned") give_notice(job, "before start");
     set_state(job, "running", job.state == "planned" ? "started" : "resumed");

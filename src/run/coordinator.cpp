@@ -22,6 +22,7 @@
 #include "publish/refresh.hpp"
 #include "run/chunk_worker.hpp"
 #include "run/notifier.hpp"
+#include "run/obstacle.hpp"
 #include "run/self_publish.hpp"
 #include "run/steps.hpp"
 #include "run/throttle.hpp"
@@ -45,10 +46,11 @@ constexpr int troubles_allowed = 5;                    // in a row
 
 // The job fails with what the coordinator met.  A published one goes on being published, says what is wrong, and is looked
 // at again: true.
-bool goes_on_in_spite_of(int id, const Error &failure) {
-  if (std::optional<Job> const job = pg::transaction([&] { return load_job(id); });
-      job && job->active() && failure.sqlstate != sqlstate::object_not_in_prerequisite_state)
-    look_for_obstacle(*job);
+bool goes_on_in_spite_of(int id, const Error &error) {
+  std::optional<Job> const seen = pg::transaction([&] { return load_job(id); });
+  if (!seen || !seen->active()) return false;
+  look_for_obstacle(*seen);
+  Error const failure = with_cause(*seen, error);
   return pg::transaction([&] {
     std::optional<Job> const job = load_job(id);
     if (!job || !job->active()) return false;
@@ -98,6 +100,7 @@ class Coordinator {
   void tend_ready(const Job &job);
   void tend_after(const Job &job);
   void tend_published(const Job &job);
+  void end_retentions_due();
   void tend_archive(const Job &job);
   void make_room();
   void tend_messages(const Job &job);
@@ -113,7 +116,7 @@ class Coordinator {
   bool short_of_slots_ = false;
   int parallelism_ = 0;  // when it was last looked at
   int told_stage_ = 0;
-  std::int64_t messages_seen_to_ = 0, table_seen_at_ = 0;
+  std::int64_t messages_seen_to_ = 0, table_seen_at_ = 0, retentions_rest_until_ = 0;
   std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it
   std::vector<pg::Worker> workers_;
   SelfPublisher publisher_;
@@ -289,18 +292,11 @@ void Coordinator::rest_after(std::int64_t drained) {
 
 void Coordinator::tend_ready(const Job &job) {
   // Under the row lock: a swap changes triggers and state together, and is wholly before this look or behind it.
-  bool const broken = pg::transaction([&] {
+  pg::transaction([&] {
     std::optional<Job> const now = load_job(job.id, true);
     fault("ready", "looked");
-    bool const changed = now && now->state == "ready" && !capture_intact(*now);
-    if (changed) set_obstacle(job.id, "its capture triggers were changed: writes may have been missed");
-    return changed;
+    if (now && now->state == "ready") require_capture_whole(*now);
   });
-  if (broken)
-    throw Error(sqlstate::object_not_in_prerequisite_state,
-                "the capture triggers on table \"" + job.target_name + "\" were changed",
-                "Writes may have been missed, so the shadow can no longer be trusted.",
-                "Cancel the backfill and plan it again.");
   tend_after(job);
   rest_after(catch_up(job));
   if (job.spec.publish.automatic) publisher_.attend(job);
@@ -330,9 +326,15 @@ void Coordinator::tend_after(const Job &job) {
 
 void Coordinator::tend_published(const Job &job) {
   tend_after(job);
-  for (int const id : pg::transaction([] { return jobs_past_retention(); }))
-    pg::transaction([&] { end_retention(id); });
+  end_retentions_due();
   tend_archive(job);
+}
+
+// One that cannot be ended is tried again, and told of, when that is worth it.
+void Coordinator::end_retentions_due() {
+  if (pg::now_ms() < retentions_rest_until_) return;
+  for (int const id : pg::transaction([] { return jobs_past_retention(); }))
+    if (!pg::transaction([&] { return end_retention(id); })) retentions_rest_until_ = pg::now_ms() + repair_pause;
 }
 
 // The log of keys written since publish is kept in proportion to their number, not to the number of writes.
@@ -352,12 +354,14 @@ void Coordinator::tend_messages(const Job &job) {
   pg::transaction([] { start_notifier_if_due(); });
 }
 
-// DDL on the table does not stop the work, as it may be undone; views say at once what will refuse the publish.
+// DDL on the table does not stop the work, as it may be undone; views say at once what will refuse the publish.  Where writes
+// may have been missed, nothing helps: the work ends.
 void Coordinator::tend_obstacle(const Job &job) {
   std::int64_t const now = pg::now_ms();
-  if ((job.state != "running" && job.state != "ready") || now - table_seen_at_ < obstacle_pause) return;
+  if (now - table_seen_at_ < obstacle_pause) return;
   table_seen_at_ = now;
   look_for_obstacle(job);
+  if (job.state == "running") pg::transaction([&] { require_capture_whole(job); });
 }
 
 int Coordinator::living() {
@@ -388,15 +392,18 @@ void rest_long(Coordinator &coordinator, long milliseconds) {
 }
 
 void work(Coordinator &coordinator, int id) {
+  std::string told;
   for (int troubles = 0;;) {
     try {
       if (!coordinator.round()) return;
       if (troubles > 0) pg::transaction([&] { set_waiting(id, std::nullopt); });
       troubles = 0;
+      told.clear();
       coordinator.rest(coordinator.pause());
     } catch (const Error &failure) {
       if (extension_is_gone()) return;
-      pg::log_message("backfill coordinator " + std::to_string(id) + ": " + failure.what());
+      if (told != failure.what()) pg::log_message("backfill coordinator " + std::to_string(id) + ": " + failure.what());
+      told = failure.what();
       bool const may_pass = is_transient(failure.sqlstate) && ++troubles <= troubles_allowed;
       if (!may_pass && !goes_on_in_spite_of(id, failure)) return;
       troubles = std::max(troubles, 1);

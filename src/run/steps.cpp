@@ -32,6 +32,7 @@
 #include "publish/refresh.hpp"
 #include "publish/swap.hpp"
 #include "run/chunk.hpp"
+#include "run/obstacle.hpp"
 #include "run/throttle.hpp"
 
 namespace backfill {
@@ -43,6 +44,7 @@ constexpr std::int64_t sweep_at_least = 50000;  // log rows taken
 constexpr std::int64_t drained_enough = 1000;   // a smaller batch ends the first catch-up
 constexpr char truncated_detail[] = "The table was truncated: every chunk runs again.";
 constexpr char rewritten_detail[] = "VACUUM FULL, CLUSTER or the like rewrote the table: every chunk runs again.";
+constexpr char altered_detail[] = "ALTER TABLE may have changed any value: every chunk runs again.";
 constexpr long retry_pause = 200;                  // ms
 constexpr std::int64_t worth_compacting = 100000;  // log rows that cannot be drained
 
@@ -104,6 +106,7 @@ bool analyze(const Job &job, const Step &) {
 }
 
 bool audit(const Job &job, const Step &) {
+  require_capture_whole(job);
   if (!load_job(job.id)->copy_horizon) set_copy_horizon(job);  // emptied by a TRUNCATE and filled again since
   begin_audit(job);
   return true;
@@ -383,47 +386,10 @@ bool dispatch(const Job &job, const Step &step) {
   return true;
 }
 
-// The fingerprint of a table that is gone cannot be taken.
-std::optional<std::string> changed_since_plan(const Job &job) {
-  try {
-    return pg::transaction([&]() -> std::optional<std::string> {
-      bool const same = pg::as_extension([&] {
-        return pg::query_boolean(
-            "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.oid = $1 AND c.relname = $2 AND n.nspname = $3 AND c.relowner = $4)",
-            {pg::Param::oid(job.live), job.target_name, job.target_schema, pg::Param::oid(job.owner)});
-      });
-      if (!same)
-        return "its table was dropped, renamed, moved or given another owner: undo that, or cancel and plan again";
-      if (table_fingerprint(job) == job.fingerprint) return std::nullopt;
-      return "its table or the transform has changed since the plan: undo that, or cancel and plan again";
-    });
-  } catch (const Error &failure) {
-    if (is_transient(failure.sqlstate)) return std::nullopt;
-    return std::string("its table cannot be read any more: ") + failure.what();
-  }
-}
-
-// Where the table is no longer what was planned, running again does not help: the server's error says what broke, not why.
-Error with_cause(const Job &job, const Step &step, const Error &failure) {
-  if (step.kind == "shadow" || is_transient(failure.sqlstate)) return failure;
-  return Error(failure.sqlstate, failure.what(),
-               failure.detail + (failure.detail.empty() ? "" : " ") + "Table \"" + job.target_name +
-                   "\" or the transform has changed since the plan.",
-               "Cancel the backfill with SELECT backfill_cancel(" + quote_literal(job.name) + "); and plan it again.");
-}
-
-// True when there is one.
-bool note_obstacle(const Job &job) {
-  if (job.state == "published") return false;  // what is in service now need not look like what was planned on
-  std::optional<std::string> const what = changed_since_plan(job);
-  pg::transaction([&] { set_obstacle(job.id, what); });
-  return what.has_value();
-}
-
 void write_failure(const Job &job, const Step &step, const Error &error) {
   pg::set_statement_limit(0);
-  Error const failure = note_obstacle(job) ? with_cause(job, step, error) : error;
+  Error const failure = with_cause(job, error);
+  look_for_obstacle(job);
   pg::transaction([&] {
     if (!fail_step(step, failure, job.spec.strategy.retries))
       record_event(job.id, "step failed", step.title + ": " + failure.what() + " (" + failure.sqlstate + ")");
@@ -431,21 +397,23 @@ void write_failure(const Job &job, const Step &step, const Error &error) {
   });
 }
 
-// A TRUNCATE was met once the shadow has its index.
-void start_over(const Job &job) {
+// A TRUNCATE, or an ALTER TABLE as good as one, was met once the shadow has its index.
+void start_over(const Job &job, const DrainResult &met) {
+  const char *const event = met.altered ? "rewritten" : "truncated";
+  const char *const detail = met.altered ? altered_detail : truncated_detail;
   restart_chunks(job.id);
   if (job.state == "ready")
-    set_state(job, "running", "truncated", truncated_detail);
+    set_state(job, "running", event, detail);
   else
-    record_event(job.id, "truncated", truncated_detail);
+    record_event(job.id, event, detail);
 }
 
 // A value that moved from another row into the chunk since the last drain is in the shadow twice now.  As of one moment
 // it is not: with the log drained in the snapshot that reads the chunk.  nullopt: a TRUNCATE was met, everything starts over.
 std::optional<std::int64_t> replace_drained(const Job &job, const TableShape &shape, const Step &step) {
   return pg::with_snapshot([&]() -> std::optional<std::int64_t> {
-    if (drain_all(job, shape).truncated) {
-      start_over(job);
+    if (DrainResult const met = drain_all(job, shape); met.truncated) {
+      start_over(job, met);
       return std::nullopt;
     }
     return replace_chunk(job, shape, step);
@@ -510,8 +478,6 @@ void keep_log_small(const Job &job) {
 
 }  // namespace
 
-void look_for_obstacle(const Job &job) { (void)note_obstacle(job); }
-
 bool run_step(const Job &job, const Step &step) {
   pg::report_activity("backfill " + job.name + ": " + step.title);
   std::int64_t const wal_before = pg::wal_written();
@@ -527,16 +493,17 @@ bool run_step(const Job &job, const Step &step) {
 }
 
 std::int64_t catch_up(const Job &job) {
-  if (!is_held(stage::copy) && replace_one_chunk(job)) return drained_enough;
+  bool const altered = pg::transaction([&] { return was_altered(job); });  // then chunks run again later than the drain
+  if (!altered && !is_held(stage::copy) && replace_one_chunk(job)) return drained_enough;
   std::int64_t const taken = pg::transaction([&] {
     pg::lock_job(job.id, pg::JobLock::drain);
     // The publisher may have been the one who had the lock.
     std::optional<Job> const now = load_job(job.id);
     if (!now || (now->state != "running" && now->state != "ready")) return std::int64_t{0};
-    if (!has_pending_keys(*now)) return std::int64_t{0};
+    if (!altered && !has_pending_keys(*now)) return std::int64_t{0};
     DrainResult const result = drain_batch(*now, read_shape(*now), drain_limit);
     if (result.truncated) {
-      start_over(*now);
+      start_over(*now, result);
     } else if (result.dropped > 0 && now->state == "ready" && audit_counted_every_row(now->id)) {
       reopen_audit(now->id);
       set_state(

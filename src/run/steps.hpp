@@ -10,10 +10,6 @@ namespace backfill {
 // Returns false when the step was given back because the job is to stop.
 bool run_step(const Job &job, const Step &step);
 
-// Whether the table is still what was planned; what it finds stands in the ledger until it is so again.  In transactions of its
-// own.  Takes no locks on the table but those of looking definitions up.
-void look_for_obstacle(const Job &job);
-
 // Brings the shadow up to the log by one batch, or runs one chunk that is to be replaced.  Returns the log rows taken
 // (or 1 for a chunk): 0 means there was nothing to do.  Raises what the drain raises.
 std::int64_t catch_up(const Job &job);

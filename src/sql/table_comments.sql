@@ -42,11 +42,13 @@ COMMENT ON COLUMN backfill.job.retention IS 'How long the archive is kept after 
 COMMENT ON COLUMN backfill.job.rows_estimated IS 'Rows of the target at plan time, from statistics';
 COMMENT ON COLUMN backfill.job.bytes_estimated IS 'Bytes of the target at plan time';
 COMMENT ON COLUMN backfill.job.copied_file IS 'The file of the target when capture began; another one at the end of the copy means that rows have changed places';
+COMMENT ON COLUMN backfill.job.copied_columns IS 'Number and row version in pg_attribute of each column of the target then; other ones together with another file mean that any value may have changed';
+COMMENT ON COLUMN backfill.job.capture_seal IS 'OID and row version in pg_trigger of the capture triggers as they were installed; other ones mean that somebody has altered them since, and writes may have been missed';
 COMMENT ON COLUMN backfill.job.copy_horizon IS 'Transaction id from which on all that the copy wrote is visible; publish waits for older snapshots';
 COMMENT ON COLUMN backfill.job.audit IS 'Number of the newest audit; 0 before the first';
 COMMENT ON COLUMN backfill.job.waiting_for IS 'What the job waits for, in words; null when it does not wait';
 COMMENT ON COLUMN backfill.job.held_for IS 'What its throttle holds it for, in words: signals over their limits, a window that is closed';
-COMMENT ON COLUMN backfill.job.obstacle IS 'What was done to the table since the plan, so that only cancelling and planning again, or undoing it, helps; null when nothing';
+COMMENT ON COLUMN backfill.job.obstacle IS 'What was done to the tables since the plan, so that only cancelling and planning again, or undoing it, helps; of a published backfill, what bars the way back; null when nothing';
 COMMENT ON COLUMN backfill.job.planned_at IS 'When it was planned';
 COMMENT ON COLUMN backfill.job.started_at IS 'When it was first run';
 COMMENT ON COLUMN backfill.job.ready_at IS 'When its last audit left it ready to publish';

@@ -58,6 +58,8 @@ CREATE TABLE backfill.job (
   rows_estimated   bigint NOT NULL DEFAULT 0 CHECK (rows_estimated >= 0),
   bytes_estimated  bigint NOT NULL DEFAULT 0 CHECK (bytes_estimated >= 0),
   copied_file      oid,
+  copied_columns   text,
+  capture_seal     text,
   copy_horizon     xid8,
   audit            integer NOT NULL DEFAULT 0 CHECK (audit >= 0),
   waiting_for      text,

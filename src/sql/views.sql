@@ -57,7 +57,7 @@ SELECT h.id, h.name, h.owner,
             WHEN h.honest_state = 'stalled' THEN 'a coordinator: its process is gone'
             WHEN h.state = 'running' AND h.request = 'pause' THEN 'open batches to end, then it pauses'
             WHEN h.state IN ('ready', 'published') AND NOT h.alive THEN 'a coordinator: captured changes are not drained'
-            WHEN h.state IN ('running', 'ready') AND h.obstacle IS NOT NULL THEN h.obstacle
+            WHEN h.state IN ('running', 'ready', 'published') AND h.obstacle IS NOT NULL THEN h.obstacle
             WHEN h.state IN ('running', 'ready', 'published') THEN COALESCE(CASE WHEN h.state = 'running' THEN h.held_for END, h.waiting_for, h.held_for, h.steps_waiting_for)
        END AS waiting_for,
        CASE WHEN h.shadow IS NOT NULL THEN format('%I.%I', h.target_schema, h.shadow_name) END AS shadow,
