@@ -103,6 +103,7 @@ class Coordinator {
   void end_retentions_due();
   void tend_archive(const Job &job);
   void make_room();
+  void tend_log(const Job &job);
   void tend_messages(const Job &job);
   void tend_obstacle(const Job &job);
   int living();  // chunk workers that run or are about to
@@ -116,7 +117,7 @@ class Coordinator {
   bool short_of_slots_ = false;
   int parallelism_ = 0;  // when it was last looked at
   int told_stage_ = 0;
-  std::int64_t messages_seen_to_ = 0, table_seen_at_ = 0, retentions_rest_until_ = 0;
+  std::int64_t messages_seen_to_ = 0, table_seen_at_ = 0, retentions_rest_until_ = 0, log_rests_until_ = 0;
   std::int64_t carried_ = 0, distinct_ = 0;  // log rows since the last compaction; keys left by it
   std::vector<pg::Worker> workers_;
   SelfPublisher publisher_;
@@ -339,12 +340,20 @@ void Coordinator::end_retentions_due() {
 
 // The log of keys written since publish is kept in proportion to their number, not to the number of writes.
 void Coordinator::tend_archive(const Job &job) {
+  if (!pg::transaction([&] { return has_archive(job); })) return tend_log(job);
   std::int64_t const taken = catch_up_archive(job);
   rest_after(taken);
   carried_ += taken;
   if (carried_ < std::max(carried_at_least, distinct_)) return;
   distinct_ = compact_carried(job);
   carried_ = 0;
+}
+
+// Nothing can be carried into an archive that is gone; but it may come back.
+void Coordinator::tend_log(const Job &job) {
+  if (pg::now_ms() < log_rests_until_) return;
+  log_rests_until_ = pg::now_ms() + repair_pause;
+  keep_log_small(job);
 }
 
 void Coordinator::tend_messages(const Job &job) {

@@ -66,6 +66,8 @@ std::optional<std::string> find_obstacle(const Job &job) {
   }
 }
 
+bool has_archive(const Job &job) { return is_in_place(job.archive, job, job.archive_name); }
+
 void look_for_obstacle(const Job &job) {
   std::optional<std::string> const what = pg::transaction([&] { return find_obstacle(job); });
   pg::transaction([&] {

@@ -13,6 +13,9 @@ namespace backfill {
 // was, or the job is over.  In the current transaction.  Takes no locks on the table but those of looking definitions up.
 std::optional<std::string> find_obstacle(const Job &job);
 
+// Of a published job: the archive is there, under its name.  In the current transaction.
+bool has_archive(const Job &job);
+
 // Puts what it finds into the ledger, where it stands until it is no longer so.  In transactions of its own; workers only.
 void look_for_obstacle(const Job &job);
 

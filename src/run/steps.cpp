@@ -467,15 +467,6 @@ void sweep(Oid log, std::int64_t taken) {
                    }));
 }
 
-// Of a published job whose changes the archive refuses: they wait until somebody has put it right.
-void keep_log_small(const Job &job) {
-  pg::transaction([&] {
-    pg::lock_job(job.id, pg::JobLock::drain);
-    std::optional<Job> const now = load_job(job.id);
-    if (now && now->state == "published" && pending_keys(*now) > worth_compacting) compact_reverse_log(*now);
-  });
-}
-
 }  // namespace
 
 bool run_step(const Job &job, const Step &step) {
@@ -535,6 +526,14 @@ std::int64_t catch_up_archive(const Job &job) {
     if (!is_transient(failure.sqlstate)) keep_log_small(job);
     throw;
   }
+}
+
+void keep_log_small(const Job &job) {
+  pg::transaction([&] {
+    pg::lock_job(job.id, pg::JobLock::drain);
+    std::optional<Job> const now = load_job(job.id);
+    if (now && now->state == "published" && pending_keys(*now) > worth_compacting) compact_reverse_log(*now);
+  });
 }
 
 std::int64_t compact_carried(const Job &job) {

@@ -16,6 +16,9 @@ std::int64_t catch_up(const Job &job);
 // After publish: the archive, likewise.
 std::int64_t catch_up_archive(const Job &job);
 
+// Of a published job whose changes cannot be carried: they wait, once each, until somebody has put it right.
+void keep_log_small(const Job &job);
+
 // After publish: the keys written since then, once each.  Returns how many there are.
 std::int64_t compact_carried(const Job &job);
 
