@@ -128,6 +128,7 @@ ALTER TABLE subject DISABLE TRIGGER USER;
 SELECT backfill_test.capture_intact('subject');
 ALTER TABLE subject ENABLE TRIGGER USER;
 SELECT backfill_test.capture_intact('subject');
+-- As it was; but nobody knows what was written meanwhile.
 DO $$ DECLARE v_name name; BEGIN
   FOR v_name IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'subject'::regclass LOOP
     EXECUTE format('ALTER TABLE subject ENABLE ALWAYS TRIGGER %I', v_name);

@@ -17,7 +17,7 @@ namespace {
 // The versions of the columns' rows in pg_attribute: every ALTER of a column makes a new one.
 constexpr char columns_sql[] =
     "SELECT string_agg(a.attnum || ':' || a.xmin, ' ' ORDER BY a.attnum) FROM pg_attribute a"
-    " WHERE a.attrelid = live AND a.attnum > 0";
+    " WHERE a.attrelid = $2 AND a.attnum > 0";
 
 // One trigger of a job, as it is made and as it must be found again.
 struct Trigger {
@@ -168,9 +168,9 @@ void install_capture(const Job &job) {
 
 void note_file(const Job &job) {
   pg::as_extension([&] {
-    pg::execute(std::string("UPDATE backfill.job SET copied_file = pg_relation_filenode(live), copied_columns = (") +
+    pg::execute(std::string("UPDATE backfill.job SET copied_file = pg_relation_filenode($2), copied_columns = (") +
                     columns_sql + ") WHERE id = $1",
-                {job.id});
+                {job.id, pg::Param::oid(job.live)});
   });
 }
 
@@ -183,9 +183,9 @@ bool was_rewritten(const Job &job) {
 
 bool was_altered(const Job &job) {
   return pg::as_extension([&] {
-    return pg::query_boolean(std::string("SELECT copied_file <> pg_relation_filenode(live) AND copied_columns <> (") +
+    return pg::query_boolean(std::string("SELECT copied_file <> pg_relation_filenode($2) AND copied_columns <> (") +
                                  columns_sql + ") FROM backfill.job WHERE id = $1",
-                             {job.id});
+                             {job.id, pg::Param::oid(job.live)});
   });
 }
 
