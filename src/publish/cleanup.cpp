@@ -42,14 +42,15 @@ void drop_table(Oid table) {
 
 // What somebody made on it is his: he is told.
 void drop_version(const Job &job, Oid retired) {
+  bool const finishes = job.state == "published";
+  std::string const name = display_name(job.target_schema, finishes ? job.archive_name : job.shadow_name);
   try {
     drop_table(retired);
   } catch (const Error &failure) {
     if (failure.sqlstate != sqlstate::dependent_objects_still_exist) throw;
-    bool const finishes = job.state == "published";
     throw Error(failure.sqlstate,
                 "backfill \"" + job.name + "\" cannot be " + (finishes ? "finished" : "cancelled") +
-                    ": other objects depend on table " + relation_sql(retired),
+                    ": other objects depend on table " + name,
                 failure.detail,
                 std::string("Drop them, then call SELECT ") + (finishes ? "backfill_finish(" : "backfill_cancel(") +
                     quote_literal(job.name) + ");");

@@ -282,7 +282,7 @@ sub undo_publish_and_cancel
   unlike($said->{$_}, qr/ERROR/, "$when, $_: is cancelled") foreach grep { !($case->{$_}{held} && $when eq 'paused') } @tables;
   foreach my $table (@held)
   {
-    like($said->{$table}, qr/ERROR:  2BP01:.*\nDETAIL:  view ${table}_look .*\nHINT:  .*SELECT backfill_cancel/, "$when, $table: what somebody made on the new version is his to drop") or diag($said->{$table});
+    like($said->{$table}, qr/ERROR:  2BP01:.*\nDETAIL:  view public.${table}_look .*\nHINT:  .*SELECT backfill_cancel/, "$when, $table: what somebody made on the new version is his to drop") or diag($said->{$table});
   }
   do_each($node, { map { $_ => names($node, $_, "$case->{$_}{undo}; SELECT backfill_cancel('$_')") } @held });
   return;
