@@ -49,8 +49,7 @@ constexpr int troubles_allowed = 5;                    // in a row
 bool goes_on_in_spite_of(int id, const Error &error) {
   std::optional<Job> const seen = pg::transaction([&] { return load_job(id); });
   if (!seen || !seen->active()) return false;
-  look_for_obstacle(*seen);
-  Error const failure = with_cause(*seen, error);
+  Error const failure = with_cause(*seen, error, look_for_obstacle(*seen));
   return pg::transaction([&] {
     std::optional<Job> const job = load_job(id);
     if (!job || !job->active()) return false;
@@ -369,7 +368,7 @@ void Coordinator::tend_obstacle(const Job &job) {
   std::int64_t const now = pg::now_ms();
   if (now - table_seen_at_ < obstacle_pause) return;
   table_seen_at_ = now;
-  look_for_obstacle(job);
+  (void)look_for_obstacle(job);
   if (job.state == "running") pg::transaction([&] { require_capture_whole(job); });
 }
 

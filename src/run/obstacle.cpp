@@ -9,6 +9,7 @@
 #include "pg/transaction.hpp"
 #include "plan/dependents.hpp"
 #include "plan/plan.hpp"
+#include "publish/swap.hpp"
 
 namespace backfill {
 
@@ -66,14 +67,15 @@ std::optional<std::string> find_obstacle(const Job &job) {
   }
 }
 
-bool has_archive(const Job &job) { return is_in_place(job.archive, job, job.archive_name); }
+bool has_archive(const Job &job) { return relation_exists(job.archive); }
 
-void look_for_obstacle(const Job &job) {
+std::optional<std::string> look_for_obstacle(const Job &job) {
   std::optional<std::string> const what = pg::transaction([&] { return find_obstacle(job); });
   pg::transaction([&] {
     std::optional<Job> const now = load_job(job.id, true);  // a swap may have been in between
     if (now && now->active() && now->live == job.live) set_obstacle(job.id, what);
   });
+  return what;
 }
 
 void require_capture_whole(const Job &job) {
@@ -85,7 +87,7 @@ void require_capture_whole(const Job &job) {
       "Cancel the backfill with SELECT backfill_cancel(" + quote_literal(job.name) + "); and plan it again.");
 }
 
-Error with_cause(const Job &job, const Error &failure) {
+Error with_cause(const Job &job, const Error &failure, const std::optional<std::string> &obstacle) {
   // Errors of our own about the state of things say it themselves.
   if (is_transient(failure.sqlstate) || failure.sqlstate == sqlstate::object_not_in_prerequisite_state) return failure;
   if (job.state == "published") return failure;
@@ -93,8 +95,8 @@ Error with_cause(const Job &job, const Error &failure) {
     return Error(failure.sqlstate, failure.what(), failure.detail + (failure.detail.empty() ? "" : " ") + why, hint);
   };
   std::string const call = quote_literal(job.name) + ");";
-  if (std::optional<std::string> const what = pg::transaction([&] { return find_obstacle(job); }))
-    return told("In the way: " + *what + ".",
+  if (obstacle)
+    return told("In the way: " + *obstacle + ".",
                 "Cancel the backfill with SELECT backfill_cancel(" + call + " and plan it again.");
   if (failure.sqlstate == sqlstate::insufficient_privilege && failure.hint.empty())
     return told("Transform and checks run as the owner of the table, role \"" +

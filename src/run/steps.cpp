@@ -388,8 +388,7 @@ bool dispatch(const Job &job, const Step &step) {
 
 void write_failure(const Job &job, const Step &step, const Error &error) {
   pg::set_statement_limit(0);
-  Error const failure = with_cause(job, error);
-  look_for_obstacle(job);
+  Error const failure = with_cause(job, error, look_for_obstacle(job));
   pg::transaction([&] {
     if (!fail_step(step, failure, job.spec.strategy.retries))
       record_event(job.id, "step failed", step.title + ": " + failure.what() + " (" + failure.sqlstate + ")");

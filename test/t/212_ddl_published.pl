@@ -90,13 +90,13 @@ sub archives
   my $said = do_each($node, { map { $_ => names($node, $_, $do{$_}) } @tables });
   unlike($said->{$_}, qr/ERROR/, "archives: $_") foreach @tables;
 
-  # A write meanwhile finds no archive to be carried into; that is told, once.
+  # A write meanwhile may find no archive to be carried into; that is told, once.
   value($node, "UPDATE e_dropped SET v = 0 WHERE id = 1; UPDATE e_renamed SET v = 0 WHERE id = 1");
   wait_until($node, "count(*) = 2 FROM backfill.jobs WHERE name IN ('e_dropped', 'e_renamed') AND waiting_for LIKE 'its archive was %there is no way back'", 'an archive that is gone is told');
   is(value($node, "SELECT count(*) FROM backfill.way_back WHERE name IN ('e_dropped', 'e_renamed') AND problem IS NOT NULL AND next_command IS NULL"), '2', 'and named as the problem');
   refused($node, "SELECT backfill_rollback('e_dropped')", '42P01', 'there is no rollback to an archive that was dropped');
   value($node, names($node, 'e_renamed', 'ALTER TABLE T_mine RENAME TO A'));
-  wait_until($node, "waiting_for IS NULL AND pending_keys = 0 FROM backfill.jobs WHERE name = 'e_renamed'", 'an archive that has its name back is kept in step again');
+  wait_until($node, "waiting_for IS NULL AND pending_keys = 0 FROM backfill.jobs WHERE name = 'e_renamed'", 'an archive is kept in step under another name too');
 
   # The end of the retention, by maintenance and by a coordinator.
   value($node, "SELECT backfill_alter(name, retention => '0') FROM backfill.jobs WHERE name LIKE 'e\\_%'");
