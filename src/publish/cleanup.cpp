@@ -219,7 +219,7 @@ std::string cancel_suspended(const Job &restored) {
   Job const job = as_found_here(restored);
   Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
     require_state(job, attempt);
-    drop_what_is_left(job, job.state == "published" ? job.archive : job.shadow, attempt);
+    drop_what_is_left(job, out_of_service(job.shadow, job.archive), attempt);
     record_ended(job, "cancelled", "It came from another database; what came with it was dropped.");
   });
   return "cancelled " + job.name + " " + describe(tries) + "; what it brought from another database is gone";

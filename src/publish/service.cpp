@@ -54,7 +54,8 @@ std::vector<Step> plan_publish_steps(const Job &job) {
   step.job = job.id;
   step.stage = stage::publish;
   step.phase = step.kind = "publish";
-  step.title = std::string(service_of(job).title) + (job.spec.publish.automatic ? ", by itself once the audit has passed" : "");
+  step.title =
+      std::string(service_of(job).title) + (job.spec.publish.automatic ? ", by itself once the audit has passed" : "");
   require_order(job);
   std::vector<Step> steps = pg::as_extension([&] { return service_of(job).after(job); });
   steps.insert(steps.begin(), step);

@@ -531,10 +531,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"{throttle: {windows: ['22:00']}}", "22023", "invalid value for \"throttle.windows[0]\"",
                 "22:00-06:00"}));
 
-INSTANTIATE_TEST_SUITE_P(
-    Later, Bad,
-    testing::Values(BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}", "0A000",
-                            "\"transform.sources\" is not supported by this version", "retry"}));
+INSTANTIATE_TEST_SUITE_P(Later, Bad,
+                         testing::Values(BadCase{"{transform: {sources: [{table: p, column: c, lookback: 2 days}]}}",
+                                                 "0A000", "\"transform.sources\" is not supported by this version",
+                                                 "retry"}));
 
 struct TopCase {
   const char *text;
