@@ -12,7 +12,7 @@ CREATE FUNCTION trail(job text) RETURNS SETOF text LANGUAGE sql AS $$
    WHERE j.name = job AND e.event IN ('ready', 'published', 'rolled back', 'publish failed', 'retried') ORDER BY e.number $$;
 
 SELECT count(*) FILTER (WHERE line ~ 'by itself once the audit has passed') AS told FROM backfill_plan($$
-  {name: itself, scope: {table: t}, transform: {set: {v: v * 10}}, publish: {auto: true}}$$) line;
+  {name: itself, scope: {table: t}, transform: {set: {v: v * 10}}, strategy: {chunk_by: blocks}, publish: {auto: true}}$$) line;
 SELECT count(*) FROM backfill_run('itself');
 CALL backfill_wait('itself', '5 min');
 SELECT state('itself'), (SELECT sum FROM seen);
@@ -30,11 +30,11 @@ SELECT count(backfill_finish('itself'));
 
 -- A check that fails is in the way until somebody waives it.
 SELECT count(*) > 0 AS planned FROM backfill_plan($$
-  {name: doubtful, scope: {table: t}, transform: {set: {v: v + 1}}, publish: {auto: true}, checks: [{check: accepted_range, column: v, max: 1000}]}$$);
+  {name: doubtful, scope: {table: t}, transform: {set: {v: v + 1}}, strategy: {chunk_by: blocks}, publish: {auto: true}, checks: [{check: accepted_range, column: v, max: 1000}]}$$);
 SELECT count(*) FROM backfill_run('doubtful');
 CALL backfill_wait('doubtful', '5 min');
 SELECT state, next_command LIKE '%backfill.checks%' AS look FROM backfill.jobs WHERE name = 'doubtful';
-SELECT count(backfill_waive('doubtful', 'accepted_range:v', 'the last row is known'));
+SELECT count(backfill_waive('doubtful', 'accepted_range(v)', 'the last row is known'));
 CALL backfill_wait('doubtful', '5 min');
 SELECT state('doubtful'), (SELECT sum FROM seen);
 SELECT trail('doubtful');
@@ -42,7 +42,7 @@ SELECT count(backfill_finish('doubtful'));
 
 -- Somebody is in the way for longer than give_up_after: it is told, and tried again only when asked for.
 SELECT count(*) > 0 AS planned FROM backfill_plan($$
-  {name: patient, scope: {table: t}, transform: {set: {v: v - 1}}, publish: {auto: true, give_up_after: 1s}}$$);
+  {name: patient, scope: {table: t}, transform: {set: {v: v - 1}}, strategy: {chunk_by: blocks}, publish: {auto: true, give_up_after: 1s}}$$);
 BEGIN;
 SELECT count(*) FROM t;
 PREPARE TRANSACTION 'in_the_way';
@@ -50,7 +50,7 @@ SELECT count(*) FROM backfill_run('patient');
 \set VERBOSITY sqlstate
 CALL backfill_wait('patient', '5 min');
 \set VERBOSITY default
-SELECT state, error, error_named FROM backfill.jobs CROSS JOIN LATERAL (SELECT count(*) > 0 AS error_named FROM backfill.events e WHERE e.id = jobs.id AND e.event = 'publish failed' AND e.detail LIKE '%55P03%') AS e WHERE name = 'patient';
+SELECT state, error, error_named FROM backfill.jobs CROSS JOIN LATERAL (SELECT count(*) > 0 AS error_named FROM backfill.events e WHERE e.id = jobs.id AND e.event = 'publish failed' AND e.detail LIKE '%55006%') AS e WHERE name = 'patient';
 COMMIT PREPARED 'in_the_way';
 SELECT backfill_run('patient');
 CALL backfill_wait('patient', '5 min');
@@ -65,7 +65,7 @@ GRANT ALL ON SCHEMA by_itself TO by_itself_planner;
 BEGIN;
 REVOKE EXECUTE ON FUNCTION backfill_publish FROM PUBLIC;
 SET LOCAL ROLE by_itself_planner;
-SELECT backfill_plan('{name: humble, scope: {table: t}, transform: {set: {v: v}}, publish: {auto: true}}');
+SELECT backfill_plan('{name: humble, scope: {table: t}, transform: {set: {v: v}}, strategy: {chunk_by: blocks}, publish: {auto: true}}');
 ROLLBACK;
 SELECT count(*) FROM backfill.jobs WHERE name = 'humble';
 
