@@ -54,25 +54,30 @@ std::optional<std::string> wal_warning(std::int64_t wal, const std::vector<Disk>
          " free: it waits while too little is left. Checkpoints make room; slots and a failing archive_command do not.";
 }
 
-}  // namespace
-
-std::vector<Place> places_of(pg::Oid table) {
+// measured: with sizes, which takes ACCESS SHARE on the table and its indexes for a moment.
+std::vector<Place> find_places(pg::Oid table, bool measured) {
   return pg::as_extension([&] {
     pg::Result const found = pg::execute(
         "SELECT s.oid, s.spcname, sum(r.bytes)::bigint AS bytes FROM pg_database d CROSS JOIN LATERAL ("
-        "  SELECT c.reltablespace AS place, pg_table_size(c.oid) AS bytes FROM pg_class c WHERE c.oid = $1"
-        "  UNION ALL SELECT c.reltablespace, pg_relation_size(c.oid) FROM pg_index i JOIN pg_class c ON c.oid = "
-        "i.indexrelid WHERE i.indrelid = $1) AS r JOIN pg_tablespace s ON s.oid = coalesce(nullif(r.place, 0), "
+        "  SELECT c.reltablespace AS place, CASE WHEN $2 THEN pg_table_size(c.oid) ELSE 0 END AS bytes FROM pg_class c "
+        "WHERE c.oid = $1"
+        "  UNION ALL SELECT c.reltablespace, CASE WHEN $2 THEN pg_relation_size(c.oid) ELSE 0 END FROM pg_index i"
+        "   JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1) AS r JOIN pg_tablespace s ON s.oid = "
+        "coalesce(nullif(r.place, 0), "
         "d.dattablespace) WHERE d.datname = current_database() GROUP BY s.oid, s.spcname ORDER BY s.spcname",
-        {pg::Param::oid(table)});
+        {pg::Param::oid(table), measured});
     std::vector<Place> places;
     for (const pg::Row &row : found) places.push_back({row.oid("oid"), row.text("spcname"), row.integer("bytes")});
     return places;
   });
 }
 
+}  // namespace
+
+std::vector<Place> places_of(pg::Oid table) { return find_places(table, false); }
+
 std::vector<std::string> disk_warnings(pg::Oid table, std::int64_t needed, std::int64_t wal, const Throttle &throttle) {
-  std::vector<Place> const places = places_of(table);
+  std::vector<Place> const places = find_places(table, true);
   double total = 0;
   for (const Place &place : places) total += static_cast<double>(place.bytes);
   std::vector<std::string> warnings;

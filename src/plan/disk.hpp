@@ -10,12 +10,13 @@
 
 namespace backfill {
 
-// A tablespace that a table or one of its indexes is in, and what they take there now.
+// A tablespace that a table or one of its indexes is in, and what they take there now where that was measured.
 struct Place {
   pg::Oid tablespace = 0;
   std::string name;
   std::int64_t bytes = 0;
 };
+// Without sizes and without a lock, so that no look at the load queues behind a user of the table.
 std::vector<Place> places_of(pg::Oid table);
 
 // Warnings where the disks have not what the new version is expected to need (needed bytes in all), or would go below the
