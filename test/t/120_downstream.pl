@@ -198,7 +198,8 @@ is(active(), 'none', 'after a crash of the server it still rests');
 $node->poll_query_until('postgres', q{SELECT backfill_maintain() LIKE '1 coordinators%'});
 $worker = at_gate($node);
 kill 9, $worker;
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $worker)")
+  or die 'the server did not come back';
 $node->poll_query_until('postgres', q{SELECT state = 'running' FROM backfill.jobs WHERE name = 'crash'});
 open_gate($node, 'crash');
 value($node, 'SELECT backfill_maintain()');
@@ -216,7 +217,8 @@ close_gate($node, 'told');
 act('publish', 'crash');
 $worker = at_gate($node);
 kill 9, $worker;
-$node->poll_query_until('postgres', q{SELECT NOT pg_is_in_recovery()}) or die 'the server did not come back';
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $worker)")
+  or die 'the server did not come back';
 open_gate($node, 'told');
 value($node, 'SELECT backfill_maintain()');
 wait_settled('crash', 1);
