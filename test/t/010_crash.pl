@@ -44,24 +44,13 @@ sub is_kept
   return;
 }
 
-sub wait_for_restart
-{
-  my ($pid) = @_;
-  $node->poll_query_until('postgres', "SELECT pg_postmaster_start_time() IS NOT NULL AND NOT pg_is_in_recovery()
-    AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)")
-    or die 'the server did not come back';
-  return;
-}
-
 # -- kill -9 makes the server restart; the coordinator comes back with it
 
 foreach my $victim (qw(worker coordinator))
 {
   my $table = "killed_$victim";
   my ($worker, $coordinator, $finished) = run_to_gate($table);
-  my $pid = $victim eq 'worker' ? $worker : $coordinator;
-  kill 'KILL', $pid;
-  wait_for_restart($pid);
+  crash($node, $victim eq 'worker' ? $worker : $coordinator);
   at_gate($node, $worker);
   is(job($node, $table, 'state'), 'running', "$table: it resumes by itself");
   open_gate($node, $table);

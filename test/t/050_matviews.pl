@@ -156,8 +156,7 @@ foreach my $victim ('coordinator', 'worker')
 {
   ok(at_slow_gate(2), 'both refreshes are being computed');
   my $pid = value($node, "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'backfill $victim%' LIMIT 1");
-  kill 'KILL', $pid;
-  ok($node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)"), "the $victim is gone");
+  crash($node, $pid);
 }
 open_gate($node, 'slow');
 settled('what was interrupted by a crash is done');
@@ -173,7 +172,7 @@ value($node, q{SELECT backfill_publish('t')});
 ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_class WHERE relname ~ '^plain_backfill_\d+$')}),
   'new contents wait for a reader of the old ones');
 is(value($node, 'SELECT count(*) FROM plain'), '1001', 'other readers are not kept out');
-kill 'KILL', value($node, "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'backfill coordinator%' LIMIT 1");
+crash($node, value($node, "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'backfill coordinator%' LIMIT 1"));
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name LIKE 'backfill coordinator%'}),
   'the coordinator is back');
 value($node, q{SELECT backfill_rollback('t')});

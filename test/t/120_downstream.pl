@@ -197,9 +197,7 @@ $node->start;
 is(active(), 'none', 'after a crash of the server it still rests');
 $node->poll_query_until('postgres', q{SELECT backfill_maintain() LIKE '1 coordinators%'});
 $worker = at_gate($node);
-kill 9, $worker;
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $worker)")
-  or die 'the server did not come back';
+crash($node, $worker);
 $node->poll_query_until('postgres', q{SELECT state = 'running' FROM backfill.jobs WHERE name = 'crash'});
 open_gate($node, 'crash');
 value($node, 'SELECT backfill_maintain()');
@@ -216,9 +214,7 @@ value($node, q{
 close_gate($node, 'told');
 act('publish', 'crash');
 $worker = at_gate($node);
-kill 9, $worker;
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $worker)")
-  or die 'the server did not come back';
+crash($node, $worker);
 open_gate($node, 'told');
 value($node, 'SELECT backfill_maintain()');
 wait_settled('crash', 1);

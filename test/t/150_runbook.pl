@@ -70,6 +70,7 @@ sub follow
   run_blocks($test, 'Rollback/Before', @blocks);
   run_blocks($test, 'script/Plan', @blocks);
   @blocks = blocks(runbook($name));
+  quiet($node);
   my $before = inventory($node);
   like(run_blocks($test, 'script/Sample', @blocks), qr/^Sample of backfill .*Whole  .*backfill_run/s, "$test: a sample");
   same(inventory($node), $before, "$test: nothing is left of it");
@@ -240,7 +241,7 @@ value($node, q{SELECT backfill_run('big')});
 wait_state($node, 'big', 'ready');
 my $took = value($node, q{SELECT extract(epoch FROM elapsed) FROM backfill.jobs WHERE name = 'big'});
 cmp_ok($took, '>', seconds($low) / 5, "the run took $took s: not far below $low");
-cmp_ok($took, '<', seconds($high) * 5, "not far above $high");
+cmp_ok($took, '<', seconds($high) * 5 + 5, "not far above $high, on a machine that has other things to do");
 my %size = (B => 1, kB => 1024, MB => 1024**2, GB => 1024**3);
 my ($least, $least_unit, $most, $most_unit) = $sample =~ /disk +([\d.]+) (\w+) – ([\d.]+) (\w+) beside/;
 my $size = value($node, q{SELECT pg_total_relation_size(shadow::regclass) FROM backfill.jobs WHERE name = 'big'});

@@ -8,9 +8,31 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(new_node make_table spec close_gate open_gate at_gate wait_state finished_chunks exact inventory same job
-  value refused);
+our @EXPORT = qw(new_node make_table spec close_gate open_gate at_gate wait_state finished_chunks exact crash quiet inventory same
+  job value refused);
+
+# A psql that is refused by a server that is starting ends with its input unread, of which IPC::Run dies one time in twenty
+# ("ack Broken pipe").  So a poll hands its query over as an argument.
+{
+  no warnings 'redefine';
+  *PostgreSQL::Test::Cluster::poll_query_until = sub {
+    my ($node, $database, $query, $expected) = @_;
+    local %ENV = $node->_get_env();
+    my @psql = ($node->installed_command('psql'), '-XAt', '-d', $node->connstr($database), '-c', $query);
+    my ($out, $err);
+    foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+    {
+      IPC::Run::run(\@psql, '<', '/dev/null', '>', \$out, '2>', \$err);
+      chomp($out, $err);
+      return 1 if $out eq ($expected // 't') && $err eq '';
+      usleep(100_000);
+    }
+    diag("timed out:\n$query\nlast answer:\n$out\n$err");
+    return 0;
+  };
+}
 
 # A server that restarts itself after a crash, as production does.
 sub new_node
@@ -122,6 +144,27 @@ sub exact
   is( value($node, "SELECT count(*) FROM ((TABLE $shadow EXCEPT ALL $want) UNION ALL ($want EXCEPT ALL TABLE $shadow)) AS d"),
     '0',
     $test // "$table: every row is there, and once");
+  return;
+}
+
+# Kills a process of the server the hard way.  It is over when that is no longer listed: the server answers for a moment before
+# it notices, then restarts.
+sub crash
+{
+  my ($node, $pid) = @_;
+  kill 'KILL', $pid or die "there is no process $pid";
+  $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)")
+    or die 'the server did not come back';
+  return;
+}
+
+# Waits until the processes of earlier jobs have ended: those answer before they leave.
+sub quiet
+{
+  my ($node) = @_;
+  $node->poll_query_until('postgres',
+    q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'backfill' AND application_name <> 'backfill notifier')})
+    or die 'a process of an earlier job did not end';
   return;
 }
 
