@@ -99,7 +99,7 @@ std::string start_over(const Job &job, const Overtaken &overtaken) {
   set_state(job, "running", overtaken.event, overtaken.what());
   std::string const message =
       "not published: " + display_name(job.target_schema, job.target_name) + " went on since then: " + overtaken.what();
-  pg::warning(message, "Nothing was swapped.",
+  pg::warning(message, "Nothing was published.",
               "Wait for it with CALL backfill_wait(" + quote_literal(job.name) + "); and look at backfill.checks.");
   return message;
 }

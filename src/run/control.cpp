@@ -278,12 +278,12 @@ std::string run_backfill(const std::string &name) {
     int const again = retry_after_steps(job.id);
     if (again > 0) {
       suspend_cron_jobs(job);
-      record_event(job.id, "retried", std::to_string(again) + " failed steps after the swap");
+      record_event(job.id, "retried", std::to_string(again) + " failed steps after publish");
     }
     bool const publishes = publish_again(job);
     if (coordinator_lives(job.id))
       return "backfill " + job.name +
-             (again > 0   ? " tries again what failed after the swap; see backfill.steps"
+             (again > 0   ? " tries again what failed after publish; see backfill.steps"
               : publishes ? " tries again to publish" + watch
                           : " is at work already" + watch);
   }

@@ -18,8 +18,8 @@ CREATE FUNCTION backfill.refresh_way(matview oid) RETURNS text
 LANGUAGE sql STABLE
 RETURN (
   SELECT CASE WHEN NOT relispopulated THEN 'not populated'
-              WHEN backfill.has_key(oid) THEN 'refreshed concurrently after the swap'
-              ELSE 'refreshed after the swap, a second copy for the time (' || pg_size_pretty(pg_total_relation_size(oid)) || ')' END
+              WHEN backfill.has_key(oid) THEN 'refreshed concurrently after publish'
+              ELSE 'refreshed after publish, a second copy for the time (' || pg_size_pretty(pg_total_relation_size(oid)) || ')' END
     FROM pg_class WHERE oid = matview);
 COMMENT ON FUNCTION backfill.refresh_way(oid) IS
   'How a materialized view comes to new contents after a swap, as a phrase. Takes no locks';
