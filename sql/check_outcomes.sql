@@ -13,7 +13,7 @@ INSERT INTO parent SELECT generate_series(1, 5);
 CREATE TABLE switch (broken boolean);
 INSERT INTO switch VALUES (false);
 CREATE FUNCTION doubled(v numeric) RETURNS numeric LANGUAGE sql STABLE SET search_path = outcomes AS
-  $$ SELECT CASE WHEN broken THEN 1 / (v - v) ELSE v * 2 END FROM switch $$;
+  $$ SELECT v * (2 / (NOT broken)::integer) FROM switch $$;
 CREATE TABLE measured (id integer PRIMARY KEY, gone integer, day date, v numeric, code integer, region text, parent integer, seen timestamptz, note text);
 INSERT INTO measured SELECT i, i, date '2024-01-01' + (i - 1) / 10, i, i, CASE WHEN i % 2 = 1 THEN 'a' ELSE 'b' END, i % 5 + 1, timestamptz '2024-01-01', repeat('x', i * 100) FROM generate_series(1, 100) AS i;
 ALTER TABLE measured DROP COLUMN gone, ADD COLUMN since integer DEFAULT 7, ADD COLUMN late text;
