@@ -81,6 +81,20 @@ SELECT count(*), min(hi::bigint - lo::bigint) FROM chunks('n', '0', '20160', NUL
 SELECT count(*) > 0 FROM backfill_plan('x', 't', set => '{"v": "v + 1"}', chunk_column => 'at', start => '2023-01-01', stop => '2023-01-08', chunk_by => 'week');
 SELECT chunk, kind, lo, hi, params, rows_estimated FROM backfill.step WHERE kind IN ('range', 'blocks') ORDER BY id;
 DELETE FROM backfill.job;
+\echo -- where an index finds the few rows out of scope they are one chunk
+CREATE TABLE long AS SELECT i AS id, i AS n, 0 AS v FROM generate_series(1, 250000) AS i;
+ALTER TABLE long ADD PRIMARY KEY (id);
+CREATE INDEX ON long (n);
+ANALYZE long;
+CREATE FUNCTION rest(stop int) RETURNS TABLE (chunks bigint, thousands bigint) LANGUAGE sql AS $$
+  SELECT count(*) FROM backfill_plan('x', 'long', set => '{"v": "n"}', chunk_column => 'n', start => '1', stop => $1::text);
+  WITH gone AS (DELETE FROM backfill.job WHERE name = 'x' RETURNING id)
+  SELECT count(*), sum(rows_estimated) / 1000 FROM backfill.step WHERE job_id = (SELECT id FROM gone) AND kind = 'blocks' $$;
+SELECT * FROM rest(250001);
+SELECT * FROM rest(240001);
+SELECT * FROM rest(200001);
+DROP FUNCTION rest;
+DROP TABLE long;
 \echo -- without an index the table is read once, by blocks
 DROP INDEX t_at_idx;
 SELECT line FROM backfill_plan('x', 't', set => '{"v": "v + 1"}', chunk_column => 'at', start => '2023-01-01', stop => '2023-01-08', chunk_by => 'day',

@@ -103,19 +103,6 @@ void look_up_by_key() {
   pg::set_local("enable_mergejoin", "off");
 }
 
-// in_scope_sql() IS NOT TRUE, in a form that an index on the chunk column can answer where few rows are out of scope.
-std::string out_of_scope(const Job &job, const TableShape &shape, const char *alias) {
-  std::string const column = quote_ident(alias) + "." + quote_ident(shape.chunk_column);
-  auto const value = [&](const std::string &text) {
-    return "CAST(" + quote_literal(text) + " AS " + shape.chunk_type + ")";
-  };
-  std::string condition = "(" + column + " >= " + value(*job.stop) + " OR " + column + " < " + value(*job.start);
-  for (std::size_t i = 0; i + 1 < job.exclude.size(); i += 2)
-    condition +=
-        " OR (" + column + " >= " + value(job.exclude[i]) + " AND " + column + " < " + value(job.exclude[i + 1]) + ")";
-  return condition + " OR " + column + " IS NULL)";
-}
-
 // Rows that are due, those of them that the shadow lacks, and those it has with another image.
 pg::Result compare_due(const Scene &scene, const std::string &image) {
   const TableShape &shape = scene.shape;
@@ -129,10 +116,10 @@ pg::Result compare_due(const Scene &scene, const std::string &image) {
 pg::Result find_surplus(const Scene &scene, const std::string &condition) {
   const TableShape &shape = scene.shape;
   return scene.query("SELECT 0 AS rows, 0 AS missing, count(*) AS surplus, 0 AS changed\nFROM " + scene.shadow +
-                     " AS new\nWHERE " + condition + " AND " + out_of_scope(scene.job, shape, "new") + " AND " +
+                     " AS new\nWHERE " + condition + " AND " + out_of_scope_sql(scene.job, shape, "new") + " AND " +
                      scene.settled("new") + "\n  AND NOT EXISTS (SELECT FROM " + qualified(shape.schema, shape.table) +
                      " AS due WHERE " + same_key(shape, "due", "new") + " AND " +
-                     out_of_scope(scene.job, shape, "due") + ")");
+                     out_of_scope_sql(scene.job, shape, "due") + ")");
 }
 
 // Rows, and what their images add up to.
@@ -183,7 +170,7 @@ bool stored_alike(const Job &job) {
 Sum add_up_stored(const Scene &scene, const std::string &from, std::int64_t seed) {
   pg::Result const found = scene.query("SELECT count(*) AS rows, backfill.stored_sum(r.tableoid, r.ctid, " +
                                        std::to_string(seed) + ") AS image\nFROM ONLY " + from + " AS r\nWHERE " +
-                                       out_of_scope(scene.job, scene.shape, "r") + " AND " + scene.settled("r"));
+                                       out_of_scope_sql(scene.job, scene.shape, "r") + " AND " + scene.settled("r"));
   return {found.only().integer("rows"), found.only().text("image")};
 }
 
@@ -203,11 +190,11 @@ void prove_at_once(const Job &job, const TableShape &shape, Tally &tally) {
   with_scene(job, shape, false, {}, [&](const Scene &scene) {
     if (same_bytes(scene, tally)) return;
     std::string const image = whole_image(job, shape, false, true);
-    if (same_sum(scene, image, scene.shadow, out_of_scope(job, shape, "new"), tally)) return;
+    if (same_sum(scene, image, scene.shadow, out_of_scope_sql(job, shape, "new"), tally)) return;
     pg::Result const due = compare_due(scene, image);
     std::int64_t const there = scene
                                    .query("SELECT count(*) AS rows FROM " + scene.shadow + " AS new WHERE " +
-                                          out_of_scope(job, shape, "new") + " AND " + scene.settled("new"))
+                                          out_of_scope_sql(job, shape, "new") + " AND " + scene.settled("new"))
                                    .only()
                                    .integer("rows");
     pg::Row const row = due.only();

@@ -97,7 +97,7 @@ Job find_job(const std::string &name, bool lock) {
 
 std::optional<Job> load_job(int id, bool lock) {
   return pg::as_extension([&]() -> std::optional<Job> {
-    pg::Result const found = pg::execute(select_job("id = $1", lock), {id});
+    pg::Result const found = pg::execute(pg::kept(select_job("id = $1", lock)), {id});
     if (found.empty()) return std::nullopt;
     return read_job(found[0]);
   });
@@ -223,7 +223,7 @@ void record_event(int job, const std::string &event, const std::string &detail) 
 bool coordinator_lives(int job) {
   return pg::as_extension([&] {
     return pg::query_boolean(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'backfill')",
+        pg::kept("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'backfill')"),
         {pg::job_lock_holder(job, pg::JobLock::life)});
   });
 }

@@ -95,9 +95,13 @@ std::vector<Step> load_steps(int job, const std::string &kind) {
 
 std::optional<int> open_stage(int job) {
   return pg::as_extension([&]() -> std::optional<int> {
+    // One look into the index of open steps for each status.
+    auto const lowest = [](const char *status) {
+      return std::string("(SELECT stage FROM backfill.step WHERE job_id = $1 AND NOT replace AND status = '") + status +
+             "' ORDER BY stage LIMIT 1)";
+    };
     auto const stage = pg::query_value(
-        "SELECT min(stage) FROM backfill.step"
-        " WHERE job_id = $1 AND status NOT IN ('done', 'skipped') AND NOT replace",
+        pg::kept("SELECT least(" + lowest("pending") + ", " + lowest("running") + ", " + lowest("failed") + ")"),
         {job});
     if (!stage) return std::nullopt;
     return std::stoi(*stage);
@@ -107,16 +111,17 @@ std::optional<int> open_stage(int job) {
 std::optional<Step> claim_step(int job, int stage, bool replace) {
   return pg::as_extension([&]() -> std::optional<Step> {
     pg::Result const claimed = pg::execute(
-        std::string(
-            "UPDATE backfill.step s SET status = 'running', pid = $3, token = nextval('backfill.step_token'),"
-            " attempts = s.attempts + 1, started_at = coalesce(s.started_at, clock_timestamp()),"
-            " finished_at = NULL, waiting_for = NULL, not_before = NULL,"
-            " sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL"
-            " FROM (SELECT job_id, id FROM backfill.step WHERE job_id = $1 AND stage = $2 AND status = 'pending'"
-            " AND replace = $4 AND (not_before IS NULL OR not_before <= clock_timestamp())"
-            " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) AS due"
-            " WHERE s.job_id = due.job_id AND s.id = due.id RETURNING ") +
-            step_columns,
+        pg::kept(
+            std::string(
+                "UPDATE backfill.step s SET status = 'running', pid = $3, token = nextval('backfill.step_token'),"
+                " attempts = s.attempts + 1, started_at = coalesce(s.started_at, clock_timestamp()),"
+                " finished_at = NULL, waiting_for = NULL, not_before = NULL,"
+                " sqlstate = NULL, error = NULL, error_detail = NULL, error_hint = NULL"
+                " FROM (SELECT job_id, id FROM backfill.step WHERE job_id = $1 AND stage = $2 AND status = 'pending'"
+                " AND replace = $4 AND (not_before IS NULL OR not_before <= clock_timestamp())"
+                " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) AS due"
+                " WHERE s.job_id = due.job_id AND s.id = due.id RETURNING ") +
+            step_columns),
         {job, stage, pg::my_pid(), replace});
     if (claimed.empty()) return std::nullopt;
     return read_step(claimed[0]);
@@ -146,18 +151,20 @@ std::vector<Step> claim_steps(int job, const std::vector<Step> &wanted) {
 
 void checkpoint(const Step &step, const std::optional<std::string> &done_to, std::int64_t rows) {
   pg::as_extension([&] {
-    require_token(step, pg::execute("UPDATE backfill.step SET done_to = $4, rows = rows + $5, batches = batches + 1"
-                                    " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
-                                    {step.job, step.id, step.token, done_to, rows}));
+    require_token(step,
+                  pg::execute(pg::kept("UPDATE backfill.step SET done_to = $4, rows = rows + $5, batches = batches + 1"
+                                       " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'"),
+                              {step.job, step.id, step.token, done_to, rows}));
   });
 }
 
 void finish_step(const Step &step, std::optional<std::int64_t> rows) {
   pg::as_extension([&] {
-    require_token(step, pg::execute("UPDATE backfill.step SET status = 'done', pid = NULL, replace = false,"
-                                    " finished_at = clock_timestamp(), waiting_for = NULL, rows = coalesce($4, rows)"
-                                    " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'",
-                                    {step.job, step.id, step.token, rows}));
+    require_token(step,
+                  pg::execute(pg::kept("UPDATE backfill.step SET status = 'done', pid = NULL, replace = false,"
+                                       " finished_at = clock_timestamp(), waiting_for = NULL, rows = coalesce($4, rows)"
+                                       " WHERE job_id = $1 AND id = $2 AND token = $3 AND status = 'running'"),
+                              {step.job, step.id, step.token, rows}));
   });
 }
 

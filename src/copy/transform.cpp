@@ -73,9 +73,6 @@ std::string among_keys(const TableShape &shape, const std::string &alias, const 
 }
 
 bool unscoped(const Job &job) { return !job.start; }
-std::string out_of_scope(const Job &job, const TableShape &shape) {
-  return "(" + in_scope_sql(job, shape) + ") IS NOT TRUE";
-}
 
 // ---- placeholders ----
 
@@ -279,7 +276,7 @@ std::string all_rows(const Job &job, const TableShape &shape, Condition conditio
   if (one_pass(job))
     return one_pass_select(job, shape, placeholders(job, "NULL", "NULL", "NULL"), live_conditions, form);
   if (unscoped(job)) return union_all(shape, {in_scope_rows(job, shape, condition, form)});
-  live_conditions.push_back(out_of_scope(job, shape));
+  live_conditions.push_back(out_of_scope_sql(job, shape));
   return union_all(shape, {in_scope_rows(job, shape, condition, form), verbatim_select(shape, live_conditions, form)});
 }
 
@@ -314,7 +311,7 @@ constexpr char columns_sql[] = R"(
 
 std::vector<TableShape::Column> columns_of(Oid relation) {
   std::vector<TableShape::Column> columns;
-  const pg::Result rows = pg::execute(columns_sql, {pg::Param::oid(relation)});
+  const pg::Result rows = pg::execute(pg::kept(columns_sql), {pg::Param::oid(relation)});
   for (const pg::Row row : rows) {
     TableShape::Column column;
     column.name = row.text("name");
@@ -353,7 +350,7 @@ TableShape::Column added_column(const std::string &name, const pg::TypeName &typ
 void read_key_operators(Oid live, std::vector<TableShape::Column> &key) {
   std::vector<std::string> names;
   for (const TableShape::Column &column : key) names.push_back(column.name);
-  const pg::Result rows = pg::execute(R"(
+  const pg::Result rows = pg::execute(pg::kept(R"(
     SELECT DISTINCT ON (a.attname) a.attname AS name,
            CASE n.nspname WHEN 'pg_catalog' THEN o.oprname ELSE format('OPERATOR(%I.%s)', n.nspname, o.oprname) END AS equals
     FROM pg_index i
@@ -367,7 +364,7 @@ void read_key_operators(Oid live, std::vector<TableShape::Column> &key) {
       AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, position)
                       JOIN pg_attribute ka ON ka.attrelid = i.indrelid AND ka.attnum = k.attnum
                       WHERE k.position <= i.indnkeyatts AND ka.attname <> ALL ($2::text[]))
-    ORDER BY a.attname, i.indisprimary DESC, i.indexrelid)",
+    ORDER BY a.attname, i.indisprimary DESC, i.indexrelid)"),
                                       {pg::Param::oid(live), names});
   for (const pg::Row row : rows)
     for (TableShape::Column &column : key)
@@ -413,9 +410,9 @@ TableShape read_shape(const Job &job) {
       job.search_path);
   return pg::as_extension([&] {
     TableShape shape;
-    const pg::Result names = pg::execute(
-        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
-        {pg::Param::oid(job.live)});
+    const pg::Result names = pg::execute(pg::kept("SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON "
+                                                  "n.oid = c.relnamespace WHERE c.oid = $1"),
+                                         {pg::Param::oid(job.live)});
     if (names.empty())
       throw Error(sqlstate::undefined_table,
                   "table " + qualified(job.target_schema, job.target_name) + " of backfill \"" + job.name +
@@ -452,6 +449,17 @@ std::string in_scope_sql(const Job &job, const TableShape &shape, const std::str
   return joined(conditions, " AND ");
 }
 
+std::string out_of_scope_sql(const Job &job, const TableShape &shape, const std::string &alias) {
+  if (unscoped(job)) return "false";
+  const std::string &row = alias.empty() ? shape.table : alias;
+  const std::string column = column_of(row, shape.chunk_column);
+  Conditions conditions{column + " < " + literal(*job.start, shape.chunk_type),
+                        column + " >= " + literal(*job.stop, shape.chunk_type), column + " IS NULL"};
+  for (std::size_t i = 0; i + 1 < job.exclude.size(); i += 2)
+    conditions.push_back("(" + between_values(shape, row, job.exclude[i], job.exclude[i + 1]) + ")");
+  return "(" + joined(conditions, " OR ") + ")";
+}
+
 std::string transformed_range(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,
                               const std::string &hi) {
   return range_rows(job, shape, chunk, lo, hi, Form::insert);
@@ -469,7 +477,7 @@ std::string block_rows(const Job &job, const TableShape &shape, const Step &chun
   const Node *const whole = params.find("whole");
   const std::string blocks = in_blocks(shape, lo, hi);
   if (whole == nullptr || !whole->boolean())
-    return verbatim_select(shape, {blocks, out_of_scope(job, shape)}, Form::insert);
+    return verbatim_select(shape, {blocks, out_of_scope_sql(job, shape)}, Form::insert);
   if (job.spec.transform.is_query() || depends_on_chunk(job.spec.transform))
     throw Error(sqlstate::feature_not_supported, "a transform that is computed by chunk cannot be run by blocks",
                 "A block holds rows of many chunks.",
@@ -487,7 +495,7 @@ std::string whole_image(const Job &job, const TableShape &shape, bool in_scope, 
   const auto none = [](const std::string &) { return std::string(); };
   if (in_scope && out_of_scope_too) return all_rows(job, shape, none, Form::image);
   if (in_scope) return union_all(shape, {in_scope_rows(job, shape, none, Form::image)});
-  return verbatim_select(shape, {out_of_scope_too ? out_of_scope(job, shape) : "false"}, Form::image);
+  return verbatim_select(shape, {out_of_scope_too ? out_of_scope_sql(job, shape) : "false"}, Form::image);
 }
 
 std::string chunk_image(const Job &job, const TableShape &shape, const Step &chunk) {
@@ -495,7 +503,7 @@ std::string chunk_image(const Job &job, const TableShape &shape, const Step &chu
 }
 
 std::string out_of_scope_image(const Job &job, const TableShape &shape, long long lo, std::optional<long long> hi) {
-  return verbatim_select(shape, {in_blocks(shape, lo, hi), out_of_scope(job, shape)}, Form::image);
+  return verbatim_select(shape, {in_blocks(shape, lo, hi), out_of_scope_sql(job, shape)}, Form::image);
 }
 
 std::string key_matches(const TableShape &shape, const std::string &alias, const std::string &key_alias) {

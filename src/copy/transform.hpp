@@ -61,6 +61,10 @@ auto as_transform(const Job &job, Fn fn) {
 // scope, so that the transform applies to every row.
 std::string in_scope_sql(const Job &job, const TableShape &shape, const std::string &alias = {});
 
+// The opposite, true where the other is false or null: so written that an index on the chunk column answers it too, which it
+// cannot where a condition is negated.  "false" where the job has no scope.
+std::string out_of_scope_sql(const Job &job, const TableShape &shape, const std::string &alias = {});
+
 // Rows of [lo, hi) of a range chunk through the transform (`set`, or `query` with its placeholders filled in).  The
 // placeholders always stand for the whole chunk.
 std::string transformed_range(const Job &job, const TableShape &shape, const Step &chunk, const std::string &lo,

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "core/error.hpp"
 #include "pg/spi.hpp"
 
 namespace backfill::pg {
@@ -18,5 +20,15 @@ struct DiskSpace {
 DiskSpace tablespace_disk(Oid tablespace);
 DiskSpace wal_disk();
 std::int64_t wal_segment_bytes();
+
+// What disk() tells; nullopt where it raises: for whom a disk that does not tell is no reason to fail.
+template <typename Fn>
+std::optional<DiskSpace> space_if_told(Fn disk) {
+  try {
+    return disk();
+  } catch (const Error &) {
+    return std::nullopt;
+  }
+}
 
 }  // namespace backfill::pg

@@ -78,9 +78,9 @@ void wake_lock_holders(int job, JobLock purpose) {
 
 int job_lock_holder(int job, JobLock purpose) {
   Result const found = execute(
-      "SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'object' AND granted"
-      " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
-      " AND classid = 'backfill.job'::pg_catalog.regclass AND objid = $1::text::oid AND objsubid = $2",
+      kept("SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'object' AND granted"
+           " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+           " AND classid = 'backfill.job'::pg_catalog.regclass AND objid = $1::text::oid AND objsubid = $2"),
       {std::to_string(job), static_cast<int>(purpose)});
   return found.empty() ? 0 : static_cast<int>(found[0].integer("pid"));
 }

@@ -2,6 +2,8 @@
 // memory context of the result's own, and are copied into C++ strings outside of the guard.
 #include "pg/spi.hpp"
 
+#include <unordered_map>
+
 #include "pg/guard.hpp"
 #include "pg/snapshot.hpp"
 
@@ -54,7 +56,8 @@ void copy_rows(RawResult *out, MemoryContext home) {
   MemoryContextSwitchTo(procedure);
 }
 
-RawResult run(const char *sql, const RawParam *params, int count) {
+// `kept`: where the plan is, or will be, kept; nullptr for one that is forgotten.
+RawResult run(const char *sql, const RawParam *params, int count, SPIPlanPtr *kept) {
   MemoryContext const home = CurrentMemoryContext;
   RawResult out = {};
   fail_unless_ok(SPI_connect(), "SPI_connect");
@@ -68,12 +71,17 @@ RawResult run(const char *sql, const RawParam *params, int count) {
     if (params[i].text != nullptr) values[i] = input(params[i]);
   }
 
-  if (count == 0 && !current_snapshot()) {
+  if (count == 0 && !current_snapshot() && kept == nullptr) {
     // Several statements, each to be parsed after the one before has run.
     fail_unless_ok(SPI_execute(sql, false, 0), "SPI_execute");
   } else {
-    SPIPlanPtr const plan = SPI_prepare_cursor(sql, count, types, CURSOR_OPT_PARALLEL_OK);
+    SPIPlanPtr plan = kept == nullptr ? nullptr : *kept;
+    if (plan == nullptr) plan = SPI_prepare_cursor(sql, count, types, CURSOR_OPT_PARALLEL_OK);
     if (plan == nullptr) elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+    if (kept != nullptr && *kept == nullptr) {
+      fail_unless_ok(SPI_keepplan(plan), "SPI_keepplan");
+      *kept = plan;
+    }
     fail_unless_ok(SPI_execute_snapshot(plan, values, nulls, static_cast<Snapshot>(current_snapshot()), InvalidSnapshot,
                                         false, true, 0),
                    "SPI_execute_snapshot");
@@ -82,6 +90,14 @@ RawResult run(const char *sql, const RawParam *params, int count) {
   copy_rows(&out, home);
   SPI_finish();
   return out;
+}
+
+// The server plans a kept statement anew where what it depends on has changed.
+SPIPlanPtr &place_of_plan(const std::string &sql, const std::vector<RawParam> &params) {
+  static std::unordered_map<std::string, SPIPlanPtr> plans;
+  std::string key = sql;
+  for (const RawParam &param : params) key += "," + std::to_string(param.type);
+  return plans[key];
 }
 
 void report(int level, const std::string &message, const std::string &detail, const std::string &hint) {
@@ -128,7 +144,13 @@ Param Param::oid(Oid value) { return Param(OIDOID, std::to_string(value)); }
 
 Param Param::of_type(Oid type, std::optional<std::string> text) { return Param(type, std::move(text)); }
 
-Result execute(const std::string &sql, const std::vector<Param> &params) {
+Sql kept(std::string text) {
+  Sql sql(std::move(text));
+  sql.kept_ = true;
+  return sql;
+}
+
+Result execute(const Sql &sql, const std::vector<Param> &params) {
   std::vector<RawParam> raw;
   raw.reserve(params.size());
   for (const Param &param : params) raw.push_back({param.type(), param.text() ? param.text()->c_str() : nullptr});
@@ -136,12 +158,13 @@ Result execute(const std::string &sql, const std::vector<Param> &params) {
   // The text of the rows lives in a context of its own until it is copied into C++ strings.
   MemoryContext const home =
       call([] { return AllocSetContextCreate(CurrentMemoryContext, "backfill result", ALLOCSET_DEFAULT_SIZES); });
-  const char *const text = sql.c_str();
+  const char *const text = sql.text().c_str();
   const RawParam *const first = raw.data();
   int const count = static_cast<int>(raw.size());
+  SPIPlanPtr *const plan = sql.is_kept() ? &place_of_plan(sql.text(), raw) : nullptr;
   RawResult const out = call([&] {
     MemoryContext const caller = MemoryContextSwitchTo(home);
-    RawResult const result = run(text, first, count);
+    RawResult const result = run(text, first, count, plan);
     MemoryContextSwitchTo(caller);
     return result;
   });
@@ -170,20 +193,20 @@ void execute_quietly(const std::string &sql) {
   call([&] { AtEOXact_GUC(false, level); });
 }
 
-std::optional<std::string> query_value(const std::string &sql, const std::vector<Param> &params) {
+std::optional<std::string> query_value(const Sql &sql, const std::vector<Param> &params) {
   Result const result = execute(sql, params);
   if (result.size() != 1 || result.columns.size() != 1)
     throw Error(sqlstate::internal_error,
                 "a statement of backfill returned " + std::to_string(result.size()) + " rows where one was expected",
-                "The statement is: " + sql);
+                "The statement is: " + sql.text());
   return result.values[0][0];
 }
 
-bool query_boolean(const std::string &sql, const std::vector<Param> &params) {
+bool query_boolean(const Sql &sql, const std::vector<Param> &params) {
   return query_value(sql, params).value_or("f") == "t";
 }
 
-std::int64_t query_integer(const std::string &sql, const std::vector<Param> &params) {
+std::int64_t query_integer(const Sql &sql, const std::vector<Param> &params) {
   return std::stoll(query_value(sql, params).value_or("0"));
 }
 

@@ -94,15 +94,32 @@ class Result {
   Iterator end() const { return {*this, size()}; }
 };
 
-Result execute(const std::string &sql, const std::vector<Param> &params = {});
+// The text of a statement.  One that is kept() has its plan kept by this process: for what is run for every chunk, where parsing
+// and planning would take longer than running.  Its text must not hold values, or there would be a plan for each.
+class Sql {
+ public:
+  Sql(const char *text) : text_(text) {}             // NOLINT: implicit by design
+  Sql(std::string text) : text_(std::move(text)) {}  // NOLINT
+  friend Sql kept(std::string text);
+
+  const std::string &text() const { return text_; }
+  bool is_kept() const { return kept_; }
+
+ private:
+  std::string text_;
+  bool kept_ = false;
+};
+Sql kept(std::string text);
+
+Result execute(const Sql &sql, const std::vector<Param> &params = {});
 
 // One statement without the NOTICEs it may give the client ("… does not exist, skipping").
 void execute_quietly(const std::string &sql);
 
 // For statements that must return one row with one column.
-std::optional<std::string> query_value(const std::string &sql, const std::vector<Param> &params = {});
-bool query_boolean(const std::string &sql, const std::vector<Param> &params = {});          // null -> false
-std::int64_t query_integer(const std::string &sql, const std::vector<Param> &params = {});  // null -> 0
+std::optional<std::string> query_value(const Sql &sql, const std::vector<Param> &params = {});
+bool query_boolean(const Sql &sql, const std::vector<Param> &params = {});          // null -> false
+std::int64_t query_integer(const Sql &sql, const std::vector<Param> &params = {});  // null -> 0
 
 // Parses a text[] literal as PostgreSQL prints it.
 std::vector<std::string> parse_text_array(const std::string &literal);

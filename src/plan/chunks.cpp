@@ -418,6 +418,17 @@ void add_blocks(ChunkPlan *plan, const Target &target, bool whole, double rows) 
   }
 }
 
+constexpr double few_out_of_scope = 0.05;  // of the rows
+
+// All that is out of scope, where that is so little that its batches get it from an index, and read no block in vain.
+Chunk found_by_index(double rows) {
+  Chunk chunk;
+  chunk.blocks = true;
+  chunk.lo = "0";
+  chunk.rows = rows;
+  return chunk;
+}
+
 void require_query_scope(const FrozenScope &scope, const Spec &spec) {
   if (!spec.transform.is_query()) return;
   std::string const hint =
@@ -530,7 +541,10 @@ ChunkPlan plan_chunks(const Target &target, const FrozenScope &scope, const Spec
   for (const Piece &piece : cut.pieces) plan.chunks.push_back({false, piece.lo, piece.hi, false, piece.rows});
   if (spec.strategy.newest_first) std::reverse(plan.chunks.begin(), plan.chunks.end());
   plan.ranges = static_cast<int>(plan.chunks.size());
-  if (whole) add_blocks(&plan, target, false, plan.rows_verbatim);
+  if (whole && indexed && plan.rows_verbatim < few_out_of_scope * target.rows)
+    plan.chunks.push_back(found_by_index(plan.rows_verbatim));
+  else if (whole)
+    add_blocks(&plan, target, false, plan.rows_verbatim);
   return plan;
 }
 

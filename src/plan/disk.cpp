@@ -19,20 +19,10 @@ struct Disk {
   std::int64_t bytes = 0;
 };
 
-// A plan does not fail for a disk that does not tell.
-template <typename Fn>
-std::optional<pg::DiskSpace> space_of(Fn disk) {
-  try {
-    return disk();
-  } catch (const Error &) {
-    return std::nullopt;
-  }
-}
-
 std::vector<Disk> disks_of(const std::vector<Place> &places) {
   std::map<std::uint64_t, Disk> disks;
   for (const Place &place : places) {
-    std::optional<pg::DiskSpace> const space = space_of([&] { return pg::tablespace_disk(place.tablespace); });
+    std::optional<pg::DiskSpace> const space = pg::space_if_told([&] { return pg::tablespace_disk(place.tablespace); });
     if (!space) continue;
     Disk &disk = disks[space->device];
     disk.space = *space;
@@ -46,7 +36,7 @@ std::vector<Disk> disks_of(const std::vector<Place> &places) {
 
 // WAL that shares no disk with the table is not part of what the new version needs there.
 std::optional<std::string> wal_warning(std::int64_t wal, const std::vector<Disk> &disks) {
-  std::optional<pg::DiskSpace> const space = space_of(pg::wal_disk);
+  std::optional<pg::DiskSpace> const space = pg::space_if_told(pg::wal_disk);
   if (!space || wal <= space->free) return std::nullopt;
   for (const Disk &disk : disks)
     if (disk.space.device == space->device) return std::nullopt;

@@ -85,9 +85,9 @@ class ValueRuler final : public Ruler {
 
  private:
   bool is_timestamp() const { return type_.rfind("timestamp", 0) == 0; }
-  std::string typed(std::string sql) const {
+  pg::Sql typed(std::string sql) const {
     for (auto at = sql.find("%s"); at != std::string::npos; at = sql.find("%s", at)) sql.replace(at, 2, type_);
-    return sql;
+    return pg::kept(std::move(sql));
   }
   std::string type_;
 };
@@ -226,7 +226,8 @@ void require_time_left(const ChunkRun &run, std::int64_t used) {
 bool may_go_on(int job) {
   return pg::as_extension([&] {
            return pg::query_boolean(
-               "SELECT EXISTS (SELECT FROM backfill.job WHERE id = $1 AND state = 'running' AND request IS NULL)",
+               pg::kept(
+                   "SELECT EXISTS (SELECT FROM backfill.job WHERE id = $1 AND state = 'running' AND request IS NULL)"),
                {job});
          }) &&
          coordinator_lives(job);

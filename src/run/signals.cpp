@@ -71,18 +71,8 @@ double shortage(const Throttle &throttle, const pg::DiskSpace &space) {
   return limit > 0 ? 1 - static_cast<double>(space.free) / limit : 0;
 }
 
-// Nobody has asked for this look, so a disk that does not tell holds nobody.
-template <typename Fn>
-std::optional<pg::DiskSpace> space_of(Fn disk) {
-  try {
-    return disk();
-  } catch (const Error &) {
-    return std::nullopt;
-  }
-}
-
 // Without room for WAL the server stops, without room in its tablespace whoever writes to the table fails: the last of it is
-// not ours, also where throttle.free_disk says nothing.
+// not ours, also where throttle.free_disk says nothing.  Nobody asked for this look, so a disk that does not tell holds nobody.
 void look_at_last_room(const Job &job, std::vector<Excess> &out) {
   std::string reason;
   auto const look = [&](const std::string &name, const std::optional<pg::DiskSpace> &space, std::int64_t needed) {
@@ -90,9 +80,9 @@ void look_at_last_room(const Job &job, std::vector<Excess> &out) {
       reason = format_bytes(space->free) + " of disk free for " + name + ", limit " + format_bytes(needed) +
                " where throttle.free_disk is not set";
   };
-  look("pg_wal", space_of(pg::wal_disk), wal_segments_kept_free * pg::wal_segment_bytes());
+  look("pg_wal", pg::space_if_told(pg::wal_disk), wal_segments_kept_free * pg::wal_segment_bytes());
   for (const Place &place : places_of(job.live)) {
-    std::optional<pg::DiskSpace> const space = space_of([&] { return pg::tablespace_disk(place.tablespace); });
+    std::optional<pg::DiskSpace> const space = pg::space_if_told([&] { return pg::tablespace_disk(place.tablespace); });
     look("tablespace " + place.name, space, space ? std::min(bytes_kept_free, space->total / 100) : 0);
   }
   if (!reason.empty()) out.push_back({"free_disk", reason});

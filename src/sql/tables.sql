@@ -131,8 +131,9 @@ CREATE TABLE backfill.step (
   CHECK ((kind IN ('range', 'blocks')) = (chunk IS NOT NULL)),
   CHECK (NOT replace OR chunk IS NOT NULL)
 );
--- The order of work: stages one after the other, steps of one stage at the same time.
-CREATE INDEX step_order ON backfill.step (job_id, stage, id);
+-- What is left to be done, in its order: stages one after the other, steps of one stage at the same time.  What a claim costs
+-- does not depend on how many steps there are, or are done.
+CREATE INDEX step_open ON backfill.step (job_id, status, replace, stage, id) WHERE status NOT IN ('done', 'skipped');
 CREATE SEQUENCE backfill.step_token;
 
 CREATE TABLE backfill.evidence (

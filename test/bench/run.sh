@@ -2,7 +2,7 @@
 # Measures backfill against what else one could do, and against the budgets of docs/operations.md.
 #
 #   bash test/bench/run.sh [--size tiny|small|full] [--only PART ...] [--out DIR] [--runs N] [--seconds N]
-#                          [--tables NAME,...] [--contestants NAME,...] [--resume]
+#                          [--tables NAME,...] [--contestants NAME,...] [--no-fsync] [--resume]
 #
 # Builds a copy of this checkout and measures it on a throwaway server.  Each part leaves DIR/PART.json as soon as it has
 # ended, and then DIR/bench.md (tables, every budget with its measured ratio) and DIR/bench.json (facts of the machine,
@@ -10,7 +10,8 @@
 # this size already, so that a run which was interrupted goes on; DIR is build/bench/SIZE otherwise.
 #
 # --runs is the number of repetitions (pairs of the part capture, rounds of drain), --seconds how long each run of pgbench
-# lasts; --tables and --contestants choose those of the part copy (their names stand there).
+# lasts; --tables and --contestants choose those of the part copy (their names stand there).  --no-fsync has the server not
+# wait for its disk: then the processor is the limit, and not the rate at which WAL is flushed.
 #
 # Contestants take turns (A B C A B C …) and medians are compared: a machine has moods.  `full` is 5 million rows and
 # takes more than an hour on two cores (docs/operations.md has the half hour that matters); `tiny` only shows that all of it still runs, its numbers mean nothing.
@@ -18,7 +19,7 @@ set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 parts=(copy capture stalls drain growth memory)
-size=small out='' runs='' seconds='' tables='' contestants='' resume='' chosen=()
+size=small out='' runs='' seconds='' tables='' contestants='' fsync=on resume='' chosen=()
 
 main() {
   read_arguments "$@"
@@ -27,6 +28,7 @@ main() {
     prepare_output
     set -- --size "$size" --out "$out" ${runs:+--runs "$runs"} ${seconds:+--seconds "$seconds"} \
       ${tables:+--tables "$tables"} ${contestants:+--contestants "$contestants"} ${resume:+--resume} "${chosen[@]/#/--only=}"
+    [ "$fsync" = on ] || set -- "$@" --no-fsync
   fi
   in_workspace "$@"
   [ -w "$out" ] || fail "user $(id -un) cannot write to $out: choose another directory with --out"
@@ -70,10 +72,11 @@ read_arguments() {
       --seconds) seconds=${2:-}; shift ;;
       --tables) tables=${2:-}; shift ;;
       --contestants) contestants=${2:-}; shift ;;
+      --no-fsync) fsync=off ;;
       --resume) resume=yes ;;
       [a-z]*) chosen+=("$1") ;;
       *) fail "usage: run.sh [--size tiny|small|full] [--only PART ...] [--out DIR] [--runs N] [--seconds N]" \
-        "[--tables NAME,...] [--contestants NAME,...] [--resume]" ;;
+        "[--tables NAME,...] [--contestants NAME,...] [--no-fsync] [--resume]" ;;
     esac
     shift
   done
@@ -112,8 +115,8 @@ require_pg_repack() {
     fail "pg_repack is missing beside $PG_CONFIG: install postgresql-$("$PG_CONFIG" --version | grep -oE '[0-9]+' | head -n 1)-repack"
 }
 
-# The same for all contestants.  WAL is flushed as in production (the part capture switches fsync off: there only the
-# processor counts), and no checkpoint falls into a run: each run begins with one.
+# The same for all contestants.  WAL is flushed as in production (but with --no-fsync, and in the part capture: there only
+# the processor counts), and no checkpoint falls into a run: each run begins with one.
 settings() {
   local buffers=128MB maintenance=64MB wal=4GB
   case $size in
@@ -121,7 +124,7 @@ settings() {
     full) buffers=1GB maintenance=512MB wal=40GB ;;
   esac
   configuration=("shared_buffers = $buffers" "maintenance_work_mem = $maintenance" "max_wal_size = $wal"
-    "min_wal_size = 1GB" "checkpoint_timeout = 1d" "fsync = on" "wal_level = replica" "work_mem = 16MB"
+    "min_wal_size = 1GB" "checkpoint_timeout = 1d" "fsync = $fsync" "wal_level = replica" "work_mem = 16MB"
     "max_parallel_maintenance_workers = 2" "max_parallel_workers_per_gather = 2" "max_connections = 50"
     "log_temp_files = 0" "autovacuum_naptime = 5s" "track_wal_io_timing = off")
 }
