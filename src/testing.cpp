@@ -61,6 +61,15 @@ BACKFILL_FUNCTION(steps_capture) {
 
 BACKFILL_FUNCTION(steps_capture_intact) { return call.boolean(capture_intact(job_of(call))); }
 
+// What a worker does to get a step; the step's number.
+BACKFILL_FUNCTION(steps_claim) {
+  Job const job = job_of(call);
+  std::optional<int> const stage = open_stage(job.id);
+  if (!stage) return call.nothing();
+  std::optional<Step> const step = claim_step(job.id, *stage);
+  return step ? call.integer(step->id) : call.nothing();
+}
+
 BACKFILL_FUNCTION(steps_copy) {
   Job const job = job_of(call);
   Step const chunk = chunk_of(job, *call.optional_integer(1));
