@@ -142,7 +142,7 @@ suite_oracle() {
 
 # A suite that hangs has failed: what it runs gets this many seconds, and what it waits for inside much less.
 limited() {
-  timeout --foreground -k 10 "${CHECK_SUITE_SECONDS:-900}" "$@"
+  timeout --foreground -k 10 "${CHECK_SUITE_SECONDS:-1500}" "$@"
 }
 export PGISOLATIONTIMEOUT=60 PG_TEST_TIMEOUT_DEFAULT=60
 
@@ -186,7 +186,7 @@ count_tap() {
 disagree() {
   local ran=$((suite_passed + suite_failed + suite_skipped))
   if [ "$1" = 124 ]; then
-    broken "stopped after ${CHECK_SUITE_SECONDS:-900} seconds (CHECK_SUITE_SECONDS)"
+    broken "stopped after ${CHECK_SUITE_SECONDS:-1500} seconds (CHECK_SUITE_SECONDS)"
   elif [ "$ran" = 0 ]; then
     broken "no test ran"
   elif [ "$ran" -lt "${2:-0}" ]; then

@@ -84,8 +84,8 @@ run_in_workspace() {
   fi
   cd "$workspace" || exit 1
   exec "${as[@]}" env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE -u PGPASSWORD -u PGSERVICE -u PGOPTIONS -u PGDATA \
-    -u MAKEFLAGS -u MAKELEVEL -u BACKFILL_BUILT BACKFILL_WORKSPACE="$workspace" HOME="$workspace" USER="$user" LC_ALL=C.UTF-8 \
-    CCACHE_DIR="$(getent passwd "$user" | cut -d: -f6)/.cache/ccache" PSQLRC=/dev/null PSQL_PAGER='' bash "$@"
+    -u MAKEFLAGS -u MAKELEVEL -u BACKFILL_BUILT BACKFILL_WORKSPACE="$workspace" HOME="$workspace" USER="$user" \
+    LANG=C.UTF-8 LC_ALL=C.UTF-8 CCACHE_DIR="$(getent passwd "$user" | cut -d: -f6)/.cache/ccache" PSQLRC=/dev/null PSQL_PAGER='' bash "$@"
 }
 
 # -- inside
