@@ -450,7 +450,6 @@ std::string publish_in_place(const std::vector<Job> &jobs) {
 }
 
 std::string roll_back_in_place(const Job &job, const std::vector<std::string> &discard) {
-  require_read_committed("backfill_rollback");
   if (!discard.empty())
     throw Error(sqlstate::invalid_parameter_value, "there is nothing to discard of column \"" + discard.front() + "\"",
                 "The table stays where it is, with all its columns.", "Leave discard out.");
@@ -471,10 +470,7 @@ std::string roll_back_in_place(const Job &job, const std::vector<std::string> &d
         fault("rollback", "recorded");
       },
       [&] { drain_backlog(job, false); });
-  pg::set_local("synchronous_commit", "local");
-  fault_at_commit("rollback");
-  return "rolled back " + job.name + " " + describe(tries) + "; " + story + "; the rejected version is " +
-         display_name(job.target_schema, job.shadow_name) + tell_refreshes(job);
+  return describe(tries) + "; " + story;
 }
 
 std::vector<Step> after_in_place(const Job &job) { return after_downstream(publishing(job)); }

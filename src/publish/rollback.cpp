@@ -142,7 +142,6 @@ std::string sum_up(const Carried &carried, const std::vector<Unplaced> &given_up
 }  // namespace
 
 std::string roll_back_by_swap(const Job &job, const std::vector<std::string> &discard) {
-  require_read_committed("backfill_rollback");
   require_archive(job);
   require_placeable(job, discard);
   require_undoable(job);
@@ -190,10 +189,7 @@ std::string roll_back_by_swap(const Job &job, const std::vector<std::string> &di
         fault("rollback", "recorded");
       },
       [&] { drain_backlog(job, false); });
-  pg::set_local("synchronous_commit", "local");
-  fault_at_commit("rollback");
-  return "rolled back " + job.name + " " + describe(tries) + "; " + story + "; the rejected version is " +
-         display_name(job.target_schema, job.shadow_name) + tell_refreshes(job);
+  return describe(tries) + "; " + story;
 }
 
 }  // namespace backfill

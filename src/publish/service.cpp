@@ -5,9 +5,12 @@
 
 #include "catalog/placement.hpp"
 #include "core/sql_text.hpp"
+#include "pg/fault.hpp"
 #include "pg/role.hpp"
 #include "publish/downstream.hpp"
+#include "publish/preconditions.hpp"
 #include "publish/publish.hpp"
+#include "publish/refresh.hpp"
 
 namespace backfill {
 
@@ -46,7 +49,12 @@ std::string publish_named(const std::vector<std::string> &names) {
 
 std::string roll_back(const Job &job, const std::vector<std::string> &discard) {
   if (job.state != "published") return nothing_to_undo(job);
-  return service_of(job).roll_back(job, discard);
+  require_read_committed("backfill_rollback");
+  std::string const told = service_of(job).roll_back(job, discard);
+  pg::set_local("synchronous_commit", "local");
+  fault_at_commit("rollback");
+  return "rolled back " + job.name + " " + told + "; the rejected version is " +
+         display_name(job.target_schema, job.shadow_name) + tell_refreshes(job);
 }
 
 std::vector<Step> plan_publish_steps(const Job &job) {

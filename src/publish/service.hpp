@@ -16,6 +16,7 @@ namespace backfill {
 struct Service {
   const char *title;  // of the step `publish`
   std::string (*publish)(const std::vector<Job> &jobs);
+  // Tells of the tries and of what was carried over or restored; roll_back() says the rest.
   std::string (*roll_back)(const Job &job, const std::vector<std::string> &discard);
   std::vector<Step> (*after)(const Job &job);  // what follows either; asked as the extension
   // Why a published job cannot be rolled back just now, raised as an error.
