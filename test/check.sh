@@ -130,8 +130,19 @@ suite_tap() {
   ) >"$log" 2>&1
   local status=$?
   # The assertions that pass are many; show files and what fails.
-  grep -E '^(not ok|# |Bail|/.*\.pl \.+ |All tests|Result|Files=)' "$log" | sed "s,$workspace/src/,," | head -n 200
+  grep -E '^(not ok|# |Bail|/.*\.pl (\.+ |.*Wstat)|All tests|Result|Files=)' "$log" | sed "s,$workspace/src/,," | head -n 200
+  why_tap_failed "$log" "$workspace/tap/tmp_check/log"
   count_tap "$log" "$status"
+}
+
+# why_tap_failed FILE LOGS: what Perl died of, and a server, stands in the logs only.
+why_tap_failed() {
+  local name
+  sed -nE 's,^/.*/(.*)\.pl .*\(Wstat.*,\1,p' "$1" | while IFS= read -r name; do
+    heading "$name: the end of its log"
+    tail -n 15 "$2/regress_log_$name"
+    grep -hE 'PANIC:|TRAP:|terminated by signal|FATAL:  (sorry|out of)' "$2/${name}"_*.log
+  done
 }
 
 suite_oracle() {

@@ -109,6 +109,10 @@ void require_allowed(const std::string &name, State state, Action action) {
               way_to(name, state, action));
 }
 
+std::string tell_ended(const std::string &name, State state) {
+  return "nothing was changed: backfill \"" + name + "\" is " + to_text(state) + " already";
+}
+
 std::string next_command(const std::string &name, State state) {
   switch (state) {
     case State::planned:

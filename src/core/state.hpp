@@ -21,11 +21,15 @@ bool is_over(State state);
 
 // Whether the table of transitions allows action.  It knows nothing of liveness: `run` of a running job is
 // for one whose coordinator is gone, which the caller finds out.  `rollback` before publish is answered by
-// the caller too (there is nothing to undo), before it asks here.
+// the caller too (there is nothing to undo), before it asks here, and so are finish and cancel of a job that has
+// ended so already (tell_ended).
 bool is_allowed(State state, Action action);
 
 // 55000 naming the state unless is_allowed(); the detail lists what is allowed, the hint the statement to type.
 void require_allowed(const std::string &name, State state, Action action);
+
+// What finish and cancel answer where somebody was quicker, be it the end of the retention.
+std::string tell_ended(const std::string &name, State state);
 
 // The statement that takes the job on, such as SELECT backfill_run('x'); with its semicolon; empty when it is over.
 std::string next_command(const std::string &name, State state);

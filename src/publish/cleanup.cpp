@@ -25,9 +25,14 @@ namespace {
 
 constexpr Milliseconds retention_patience = 30000;  // a table in use then is tried again at the next maintenance
 
-// A job whose state is no longer one of those it was found in.
-void require_state(const Job &job, Try &attempt) {
-  attempt.lock_job(job.id, pg::JobLock::drain);
+// Another session was quicker, or the end of the retention was.
+bool was_finished(const Job &job) {
+  std::optional<Job> const now = load_job(job.id);
+  return now && now->state == "finished";
+}
+
+// 55000 when the job is no longer in the state it was found in.  REQUIRES: workers are kept out.
+void require_state(const Job &job) {
   std::optional<Job> const now = load_job(job.id, true);
   if (!now || now->state != job.state)
     throw Error(sqlstate::object_not_in_prerequisite_state,
@@ -127,12 +132,14 @@ void let_go_of_archive(const Job &job, Try &attempt) {
   drop_what_is_left(job, out_of_service(job.shadow, 0), attempt);
 }
 
-Tries finish(const Job &job, const Limits &limits) {
+// nullopt: there was nothing left to be done.
+std::optional<Tries> finish(const Job &job, const Limits &limits) {
   keep_workers_out(job, limits, "finish " + job.name);
+  if (was_finished(job)) return std::nullopt;
   validate_now(job);
   refresh_now(job);
   return with_tries(limits, "finish " + job.name, [&](Try &attempt) {
-    require_state(job, attempt);
+    require_state(job);
     if (is_last_version(job)) {
       let_go_of_archive(job, attempt);
       record_ended(job, "finished", "The table in service is gone, so the archive was kept, as an ordinary table.");
@@ -161,14 +168,16 @@ bool end_retention_of(const Job &job, Milliseconds patience) {
 
 std::string finish_job(const Job &job) {
   pg::require_writable("a backfill cannot be finished");
+  if (was_finished(job)) return tell_ended(job.name, State::finished);
   require_allowed(job.name, parse_state(job.state), Action::finish);
   std::string const last = pg::as_extension([&] {
     return is_last_version(job) ? *pg::query_value("SELECT $1::regclass", {pg::Param::oid(job.archive)})
                                 : std::string();
   });
   fault_at_commit("finish");
-  Tries const tries = finish(job, limits_of({job}));
-  std::string const ended = "finished " + job.name + " " + describe(tries) + "; ";
+  std::optional<Tries> const tries = finish(job, limits_of({job}));
+  if (!tries) return tell_ended(job.name, State::finished);
+  std::string const ended = "finished " + job.name + " " + describe(*tries) + "; ";
   if (!last.empty()) return ended + last + " was kept: the table in service is gone, and it holds the last rows of it";
   return ended + display_name(job.target_schema, job.archive_name) + " was dropped";
 }
@@ -176,12 +185,11 @@ std::string finish_job(const Job &job) {
 std::string cancel_job(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::cancel);
   if (was_rolled_back(job.id)) {
-    keep_workers_out(job, limits_of({job}), "cancel " + job.name);
     validate_now(job);
     refresh_now(job);
   }
   Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
-    require_state(job, attempt);
+    require_state(job);
     drop_what_is_left(job, out_of_service(job.shadow, job.archive), attempt);
     record_ended(job, "cancelled", "What was built was dropped " + describe(attempt.so_far()) + ".");
   });
@@ -217,8 +225,9 @@ Job as_found_here(Job job) {
 
 std::string cancel_suspended(const Job &restored) {
   Job const job = as_found_here(restored);
+  keep_workers_out(job, limits_of({job}), "cancel " + job.name);
   Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
-    require_state(job, attempt);
+    require_state(job);
     drop_what_is_left(job, out_of_service(job.shadow, job.archive), attempt);
     record_ended(job, "cancelled", "It came from another database; what came with it was dropped.");
   });

@@ -17,8 +17,9 @@ std::string publish_jobs(const std::vector<Job> &jobs);
 std::string publish_named(const std::vector<std::string> &names);  // each once; at least one (22023)
 // discard: columns that the old version does not have, whose values written since publish are given up.
 std::string roll_back(const Job &job, const std::vector<std::string> &discard);
-std::string finish_job(const Job &job);  // drops the archive and the reverse capture; state finished
-// Leaves nothing behind but the ledger; state cancelled.  No worker of the job may live.
+// Drops the archive and the reverse capture; state finished.  A finished job is left as it is, and told to be.
+std::string finish_job(const Job &job);
+// Leaves nothing behind but the ledger; state cancelled.  No worker of the job may live, and none can begin.
 std::string cancel_job(const Job &job);
 // Of a job that came from another database (is_suspended): drops what came with it, found by name, and ends the job.
 std::string cancel_suspended(const Job &restored);

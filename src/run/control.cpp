@@ -319,11 +319,13 @@ std::string cancel_backfill(const std::string &name) {
   pg::require_writable("a backfill cannot be cancelled");
   if (is_suspended(own_job(name))) return cancel_suspended(own_job(name, true));
   Job const seen = job_for_caller(name);
+  if (seen.state == "cancelled") return tell_ended(name, State::cancelled);
   require(seen, Action::cancel);
   take_over(seen);
   fault("cancel", "taken_over");
   fault_at_commit("cancel");
   Job const job = job_for_caller(name, true);  // nobody changes it any more
+  if (job.state == "cancelled") return tell_ended(name, State::cancelled);
   require(job, Action::cancel);
   return cancel_job(job);
 }

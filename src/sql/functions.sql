@@ -32,7 +32,7 @@ COMMENT ON FUNCTION @extschema@.backfill_pause(text) IS
 CREATE FUNCTION @extschema@.backfill_cancel(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_cancel';
 COMMENT ON FUNCTION @extschema@.backfill_cancel(text) IS
-  'Stops a backfill that is not published and drops its shadow, log and triggers; only the ledger is left. Its workers are terminated. Errors: 42704, 42501, 55000, 55P03. Locks: ACCESS EXCLUSIVE on the target for a moment, in bounded tries.';
+  'Stops a backfill that is not published and drops its shadow, log and triggers; only the ledger is left. Its workers are terminated. Where it is cancelled already, it says so. Errors: 42704, 42501, 55000, 55P03. Locks: ACCESS EXCLUSIVE on the target for a moment, in bounded tries.';
 
 CREATE FUNCTION @extschema@.backfill_retry(name text, chunk integer) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_retry';
@@ -68,7 +68,7 @@ COMMENT ON FUNCTION @extschema@.backfill_rollback(text, text[]) IS
 CREATE FUNCTION @extschema@.backfill_finish(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_finish';
 COMMENT ON FUNCTION @extschema@.backfill_finish(text) IS
-  'Drops the archive of a published backfill now, after the refreshes and validations that are not done yet, and ends the capture for a rollback; there is no way back after it. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';
+  'Drops the archive of a published backfill now, after the refreshes and validations that are not done yet, and ends the capture for a rollback; there is no way back after it. Where it is finished already, as by the end of the retention, it says so. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';
 
 CREATE FUNCTION @extschema@.backfill_waive(name text, "check" text, reason text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_waive';

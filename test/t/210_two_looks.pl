@@ -32,9 +32,9 @@ sub awaits { my ($fault) = @_; until_true(sub { return met($node, $fault) }) or 
 
 sub ready_job
 {
-  my ($table) = @_;
+  my ($table, %with) = @_;
   table_with_control($node, $table);
-  plan_job($node, $table);
+  plan_job($node, $table, %with);
   value($node, "SELECT backfill_run('$table')");
   settle($node, $table, 'ready');
   return;
@@ -118,8 +118,8 @@ race in_passing => sub {
 
 sub publish_held_at
 {
-  my ($table, $lock, $point) = @_;
-  ready_job($table);
+  my ($table, $lock, $point, %with) = @_;
+  ready_job($table, %with);
   hold($lock);
   my %session = (out => '', err => '');
   my $fault = "publish_$point:wait:$lock#publish_of_$table";
@@ -163,6 +163,52 @@ race twice => sub {
   fails('- and nothing was swapped back', equals_transform($node, 'twice'));
   value($node, q{SELECT backfill_finish('twice')});
 };
+
+# A publish in place writes the rows that differ over one that somebody writes since the last drain; the archive has that row
+# as it was before.  Defence: writers are locked out before the last drain.
+race in_place => sub {
+  my $session = publish_held_at('in_place', 112, 'drained', strategy => 'type: merge, chunk_by: 2 days');
+  my %writer = (out => '', err => '');
+  $writer{handle} = start_session(q{SET application_name = 'writer'; UPDATE in_place SET label = 'by hand' WHERE id = 3}, \$writer{out}, \$writer{err});
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'writer' AND NOT granted)
+    OR (SELECT label = 'by hand' FROM in_place WHERE id = 3)});
+  release(112);
+  $_->{handle}->finish foreach $session, \%writer;
+  like($session->{out}, qr/^published in_place/, 'a write before the rows are written in place: published');
+  is(value($node, q{SELECT label FROM in_place WHERE id = 3}), 'by hand', '- the write comes after');
+  value($node, q{SELECT backfill_rollback('in_place')});
+  is(value($node, q{SELECT label FROM in_place WHERE id = 3}), 'by hand', '- and a rollback keeps it');
+  is(value($node, q{SELECT count(*) FROM in_place WHERE label = 'old' AND id <> 3}), '200', '- and brings back the others');
+  value($node, q{SELECT backfill_cancel('in_place')});
+};
+
+# Two end a job at once, or somebody ends it as its retention does; the second has looked at the state before the first
+# committed, and would tell a user who has what he asked for that it cannot be.  Defence: it looks again under the job's lock.
+foreach my $end ([ 'finish', 'finished', 'dropped', 113 ], [ 'cancel', 'cancelled', 'taken_over', 114 ])
+{
+  my ($verb, $ended, $point, $lock) = @$end;
+  race "ends_$verb" => sub {
+    my $table = "ends_$verb";
+    ready_job($table);
+    value($node, "SELECT backfill_publish('$table')") if $verb eq 'finish';
+    hold($lock);
+    my $fault = "${verb}_$point:wait:$lock#first_$verb";
+    my %first = (out => '', err => '');
+    $first{handle} =
+      start_session("LOAD 'backfill'; SET backfill.fault = '$fault'; SELECT backfill_$verb('$table')", \$first{out}, \$first{err});
+    awaits($fault);
+    my %second = (out => '', err => '');
+    $second{handle} = start_session("SET application_name = 'second'; SELECT backfill_$verb('$table')", \$second{out}, \$second{err});
+    $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+      WHERE application_name = 'second' AND NOT granted AND locktype = 'object')});
+    release($lock);
+    $_->{handle}->finish foreach \%first, \%second;
+    like($first{out}, qr/^$ended $table/, "$verb by two at once: it is done");
+    is($second{out}, qq{nothing was changed: backfill "$table" is $ended already\n}, '- and the second is told that it is') or diag($second{err});
+    is(value($node, "SELECT backfill_$verb('$table')"), qq{nothing was changed: backfill "$table" is $ended already}, '- as is who comes later');
+    is(value($node, "SELECT count(*) FROM backfill.events WHERE name = '$table' AND event = '$ended'"), '1', '- it is in the record once');
+  };
+}
 
 # The coordinator has not seen yet that the capture was switched off.  Defence: the publisher looks for himself.
 race uncaptured => sub {

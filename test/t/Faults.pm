@@ -138,9 +138,9 @@ my $transform = q{CASE WHEN day IS NULL THEN label ELSE 'new ' || id END};
 sub plan_job
 {
   my ($node, $table, %with) = @_;
-  my $more = $with{more} // '';
+  my ($more, $strategy) = ($with{more} // '', $with{strategy} // 'chunk_by: 2 days');
   value($node, qq~SELECT backfill_plan(\$\${name: $table, scope: {table: $table, column: day, start: 2024-01-01,
-    stop: 2024-01-09}, transform: {set: {label: "'new ' || id"}}, strategy: {chunk_by: 2 days, parallelism: 2, retries: 0},
+    stop: 2024-01-09}, transform: {set: {label: "'new ' || id"}}, strategy: {$strategy, parallelism: 2, retries: 0},
     checks: [{check: exact, scope: both}] $more}\$\$)~);
   return;
 }

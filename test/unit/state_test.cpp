@@ -61,6 +61,10 @@ TEST(State, TheHintIsTheStatementToType) {
             std::string::npos);
 }
 
+TEST(State, WhatHasEndedAlreadyIsNoError) {
+  EXPECT_EQ(tell_ended("x", State::finished), "nothing was changed: backfill \"x\" is finished already");
+}
+
 TEST(State, NextCommand) {
   EXPECT_EQ(next_command("x", State::planned), "SELECT backfill_run('x');");
   EXPECT_EQ(next_command("x", State::running), "CALL backfill_wait('x');");
