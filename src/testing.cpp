@@ -131,7 +131,7 @@ BACKFILL_FUNCTION(steps_compare) {
     columns += (columns.empty() ? "" : ", ") + quote_ident(column);
   std::string const shadow = "SELECT " + columns + " FROM " + qualified(shape.schema, job.shadow_name);
   std::string const right = whole_image(job, shape, true, true);
-  return as_transform(job, [&] {
+  return as_job_owner(job, [&] {
     std::vector<std::string> lines = rows_without("lost", right, shadow);
     for (std::string &line : rows_without("extra", shadow, right)) lines.push_back(std::move(line));
     if (lines.empty()) lines.push_back("equal");

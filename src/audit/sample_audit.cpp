@@ -173,7 +173,7 @@ SampledChecks check_sample(const Job &sampled, const TableShape &shape, const st
 std::int64_t differing_rows(const Job &sampled, const TableShape &shape, const std::vector<Step> &chunks) {
   std::vector<std::string> due;
   for (const Step &chunk : chunks) due.push_back("(" + due_rows(sampled, shape, chunk) + ")");
-  return as_transform(sampled, [&] {
+  return as_job_owner(sampled, [&] {
     return pg::query_integer("SELECT count(*) FROM (" + joined(due, "\nUNION ALL\n") + ") AS due\nFULL JOIN " +
                              sample_table(sampled) + " AS new ON " + same_key(shape, "new", "due") + "\nWHERE " +
                              disagree(shape));
@@ -185,7 +185,7 @@ SampledChange compare_sample(const Job &sampled, const TableShape &shape, const 
   std::vector<std::string> columns;
   for (std::size_t i = 0; i < shape.columns.size() && i < most_columns; i++)
     columns.push_back("count(*) FILTER (WHERE " + both + " AND " + value_differs(shape.columns[i]) + ")");
-  pg::Result const found = as_transform(sampled, [&] {
+  pg::Result const found = as_job_owner(sampled, [&] {
     return pg::execute("SELECT count(*) AS total, count(*) FILTER (WHERE " + is_missing(shape, "b") +
                        ") AS added,\n       count(*) FILTER (WHERE " + is_missing(shape, "a") +
                        ") AS removed,\n       count(*) FILTER (WHERE " + both + " AND " + row_differs(shape) +

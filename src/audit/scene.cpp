@@ -198,7 +198,7 @@ void with_scene(const Job &job, const TableShape &shape, bool pre, const SceneRa
     scene.live = scene.pending == 0
                      ? sides.other + " AS " + scene.table
                      : "(SELECT * FROM " + sides.other + " AS s WHERE " + scene.settled("s") + ") AS " + scene.table;
-    as_transform(job, [&] { fn(scene); });
+    as_job_owner(job, [&] { fn(scene); });
   });
 }
 
@@ -210,7 +210,7 @@ void with_trial(const Job &job, const TableShape &shape, bool pre, const SceneRa
   std::string const live = qualified(shape.schema, shape.table);
   scene.shadow = pre ? live : "";
   scene.live = live + " AS " + scene.table;
-  as_transform(job, [&] { fn(scene); });
+  as_job_owner(job, [&] { fn(scene); });
 }
 
 std::string within_chunk(const TableShape &shape, const Step &chunk) {

@@ -50,7 +50,7 @@ std::int64_t count_present(const Job &job, const TableShape &shape, const std::v
                            const std::vector<KeyText> &keys) {
   if (keys.empty()) return 0;
   std::string const &table = placement_of(job).in_place ? shape.table : job.archive_name;
-  return as_transform(job, [&] {
+  return as_job_owner(job, [&] {
     return pg::query_integer("SELECT count(*) FROM ONLY " + qualified(shape.schema, table) + " AS a JOIN " +
                                  keys_item(key) + " ON " + key_matches(shape, "a", "k"),
                              key_params(keys, key.size()));
@@ -70,7 +70,7 @@ std::vector<std::int64_t> count_in_all(const Job &job, const TableShape &shape,
   for (std::size_t i = 0; i < columns.size(); i++)
     counts.push_back("count(*) FILTER (WHERE " + given_by_writer(columns[i]) + ") AS c" + std::to_string(i + 1));
   pg::Result const found =
-      as_transform(job, [&] { return pg::execute("SELECT " + joined(counts, ", ") + " FROM " + live_sql(shape)); });
+      as_job_owner(job, [&] { return pg::execute("SELECT " + joined(counts, ", ") + " FROM " + live_sql(shape)); });
   return integers(found.only(), columns.size());
 }
 
@@ -115,7 +115,7 @@ Carried count_carried(const Job &job, const TableShape &shape) {
   Carried carried;
   carried.truncated = pg::as_extension([&] { return was_truncated(job); });
   if (carried.truncated) {
-    carried.inserted = as_transform(job, [&] { return pg::query_integer("SELECT count(*) FROM " + live_sql(shape)); });
+    carried.inserted = as_job_owner(job, [&] { return pg::query_integer("SELECT count(*) FROM " + live_sql(shape)); });
     return carried;
   }
   std::string const merged = merged_sql(log_name(job), key.size());
@@ -177,7 +177,7 @@ std::vector<std::int64_t> count_unplaced(const Job &job, const TableShape &shape
     values += name + "::" + key[i].type + (key[i].collation.empty() ? "" : " COLLATE " + key[i].collation) + " AS " +
               name + ", ";
   }
-  pg::Result const found = as_transform(job, [&] {
+  pg::Result const found = as_job_owner(job, [&] {
     return pg::execute("SELECT " + joined(counts, ", ") + " FROM (SELECT " + values +
                            "cols::pg_catalog.int2[] AS cols FROM ROWS FROM (" + arrays + "pg_catalog.unnest($" +
                            std::to_string(key.size() + 1) + ")) AS u(" + names + "cols)) AS f JOIN " + live_sql(shape) +

@@ -106,7 +106,7 @@ DrainResult start_over(const Job &job, const TableShape &shape, std::int64_t tak
   note_file(job);
   taken += static_cast<std::int64_t>(
       pg::as_extension([&] { return pg::execute("DELETE FROM " + log_name(job)).processed; }));
-  as_transform(job, [&] { pg::execute("TRUNCATE ONLY " + shadow_name(job, shape)); });
+  as_job_owner(job, [&] { pg::execute("TRUNCATE ONLY " + shadow_name(job, shape)); });
   return {.taken = taken, .keys = 0, .truncated = true};
 }
 
@@ -125,7 +125,7 @@ DrainResult drain_seen(const Job &job, const TableShape &shape, std::optional<st
 
   std::vector<pg::Param> const keys = key_params(taken.keys, key.size());
   DrainResult result{.taken = taken.rows};
-  as_transform(job, [&] {
+  as_job_owner(job, [&] {
     result.keys = delete_from_shadow(job, shape, key, keys);
     fault("drain", "deleted");
     std::int64_t const written = insert_into_shadow(job, shape, key, keys);
@@ -160,7 +160,7 @@ DrainResult purge_logged_keys(const Job &job, const TableShape &shape) {
       if (seen.marker) return start_over(job, shape, 0);
       if (seen.rows == 0) return result;
       std::vector<pg::Param> const keys = key_params(seen.keys, key.size());
-      as_transform(job, [&] { delete_from_shadow(job, shape, key, keys); });
+      as_job_owner(job, [&] { delete_from_shadow(job, shape, key, keys); });
       result.taken += seen.rows;
       result.keys += static_cast<std::int64_t>(seen.keys.size());
       after = *rows.values.back().back();

@@ -265,7 +265,7 @@ struct Mark {
 std::vector<Mark> rewrite(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key,
                           const std::vector<pg::Param> &params) {
   std::vector<Mark> marks;
-  as_transform(job, [&] {
+  as_job_owner(job, [&] {
     pg::with_archive_open(job.archive, [&] {
       pg::Result const rows = pg::execute(rewrite_sql(job, shape, key), params);
       marks.reserve(rows.size());
@@ -287,7 +287,7 @@ void mark_inserted(const Job &job, const TableShape &shape, const std::vector<Ke
     any += (any.empty() ? "" : " OR ") + given_by_writer(column);
   }
   if (any.empty()) return;
-  pg::Result const rows = as_transform(job, [&] {
+  pg::Result const rows = as_job_owner(job, [&] {
     return pg::execute("SELECT f.n, pg_catalog.concat_ws(','" + numbers + ") AS numbers FROM " + lineage_item(key) +
                            " JOIN ONLY " + live_sql(shape) + " AS l ON " + same_key(shape, "l", "f.k") +
                            " WHERE f.o1 IS NULL AND (" + any + ")",
@@ -377,7 +377,7 @@ void log_keys_for_shadow(const Job &job, const std::vector<KeyColumn> &key, cons
 DrainResult start_over(const Job &job, const TableShape &shape, const std::vector<KeyColumn> &key, std::int64_t taken) {
   std::string names;
   for (const SharedColumn &column : shared_columns(job, key)) names += (names.empty() ? "" : ", ") + column.name;
-  as_transform(job, [&] {
+  as_job_owner(job, [&] {
     pg::with_archive_open(job.archive, [&] {
       pg::execute("TRUNCATE ONLY " + archive_sql(job));
       if (placement_of(job).in_place) return;

@@ -17,6 +17,7 @@ namespace {
 constexpr char job_columns[] =
     "id, name, state, strategy, request, target_schema, target_name, live, shadow, archive, capture_log, reverse_log,"
     " owner, home, shadow_name, archive_name, search_path, chunk_column, chunk_type, start, stop, exclude, time_zone,"
+    " settings,"
     " key_columns::text[] AS key_columns, fingerprint, parallelism, rows_estimated, bytes_estimated,"
     " copy_horizon, audit, spec::text AS spec";
 
@@ -45,6 +46,7 @@ Job read_job(const pg::Row &row) {
   job.stop = row.get("stop");
   job.exclude = row.texts("exclude");
   job.time_zone = row.text("time_zone");
+  job.settings = row.texts("settings");
   job.key = row.texts("key_columns");
   job.fingerprint = row.text("fingerprint");
   job.parallelism = static_cast<int>(row.integer("parallelism"));
@@ -109,6 +111,22 @@ std::string this_home() {
         "SELECT system_identifier || '/' || d.oid FROM pg_control_system(), pg_database d"
         " WHERE d.datname = current_database()");
   });
+}
+
+std::vector<std::string> settings_of_session() {
+  std::vector<std::string> settings;
+  for (const char *const name :
+       {"lc_monetary", "lc_numeric", "lc_time", "default_text_search_config", "timezone_abbreviations", "xmloption"}) {
+    settings.emplace_back(name);
+    settings.push_back(pg::setting(name));
+  }
+  return settings;
+}
+
+void take_settings(const Job &job) {
+  pg::set_local("TimeZone", job.time_zone);
+  for (std::size_t i = 0; i + 1 < job.settings.size(); i += 2)
+    if (pg::setting(job.settings[i]) != job.settings[i + 1]) pg::set_local(job.settings[i], job.settings[i + 1]);
 }
 
 bool is_suspended(const Job &job) { return job.active() && job.home != this_home(); }

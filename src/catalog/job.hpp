@@ -33,7 +33,8 @@ struct Job {
   std::optional<std::string> start, stop;  // typed values as text
   std::vector<std::string> exclude;        // pairs lo, hi, lo, hi: half-open sub-ranges of [start, stop) out of scope
   std::string time_zone;
-  std::vector<std::string> key;  // capture and identity columns
+  std::vector<std::string> settings;  // of the planner's session, for transforms and checks: name, value, name, value
+  std::vector<std::string> key;       // capture and identity columns
   std::string fingerprint;
   int parallelism = 1;
   std::int64_t rows_estimated = 0, bytes_estimated = 0;
@@ -87,14 +88,19 @@ void set_waiting(int job, const std::optional<std::string> &why);
 // backfill.event, NOTIFY backfill with "job id,event", and a message where the job has a webhook.
 void record_event(int job, const std::string &event, const std::string &detail = {});
 
-// Runs fn as the target's owner with the search_path and time zone of plan time: for everything that evaluates the
-// transform, the checks or other code of the owner.  One place, so that copy, drain and proof cannot differ.
+// Those settings of this session that the value of an expression may depend on and that nobody pins, as Job::settings.
+std::vector<std::string> settings_of_session();
+// Time zone and settings of plan time, to the end of the innermost identity.
+void take_settings(const Job &job);
+
+// Runs fn as the target's owner with the search_path, time zone and settings of plan time: for everything that evaluates
+// the transform, the checks or other code of the owner.  One place, so that copy, drain and proof cannot differ.
 template <typename Fn>
 auto as_job_owner(const Job &job, Fn fn) {
   return pg::as_owner(
       job.owner,
       [&] {
-        pg::set_local("TimeZone", job.time_zone);
+        take_settings(job);
         return fn();
       },
       job.search_path);

@@ -10,11 +10,11 @@ constexpr char insert_sql[] = R"(
 INSERT INTO backfill.job (id, name, strategy, spec, description, requested_by, responsible, reason, success_criteria,
   planned_by, target_schema, target_name, live, home, owner, owner_name, shadow_name, archive_name, search_path,
   chunk_column, chunk_type, start, stop, exclude, time_zone, key_columns, fingerprint, parallelism, retention,
-  rows_estimated, bytes_estimated)
+  rows_estimated, bytes_estimated, settings)
 OVERRIDING SYSTEM VALUE
 VALUES ($1, $2, $3, $4::jsonb, nullif($5, ''), nullif($6, ''), nullif($7, ''), nullif($8, ''), nullif($9, ''),
   $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-  nullif($20, ''), nullif($21, 0::oid), $22, $23, $24, $25, $26::name[], $27, $28, $29::interval, $30, $31))";
+  nullif($20, ''), nullif($21, 0::oid), $22, $23, $24, $25, $26::name[], $27, $28, $29::interval, $30, $31, $32))";
 
 std::optional<ActiveJob> first(const pg::Result &found) {
   if (found.empty()) return std::nullopt;
@@ -72,7 +72,8 @@ void insert_job(const Job &job) {
                                job.parallelism,
                                job.spec.retention,
                                static_cast<long long>(job.rows_estimated),
-                               static_cast<long long>(job.bytes_estimated)});
+                               static_cast<long long>(job.bytes_estimated),
+                               job.settings});
     });
   } catch (const Error &failure) {
     if (failure.sqlstate != "23505") throw;

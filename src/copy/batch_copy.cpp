@@ -48,7 +48,7 @@ std::int64_t insert_rows(const Job &job, const TableShape &shape, const Step &ch
                          const std::string &source, const std::string &within) {
   const std::string insert =
       insert_sql(job, shape, source) + (within.empty() ? "" : "\nRETURNING (" + within + ") IS NOT TRUE AS stray");
-  const pg::BulkInsert done = as_transform(job, [&] {
+  const pg::BulkInsert done = as_job_owner(job, [&] {
     if (with.empty())
       if (const std::optional<pg::BulkInsert> fast = pg::bulk_insert(insert)) return *fast;
     return insert_row_by_row(with, insert, !within.empty());
@@ -63,7 +63,7 @@ void delete_range(const Job &job, const TableShape &shape, const Step &chunk) {
   const std::string sql = "DELETE FROM " + shadow_item(job, shape) + " WHERE " + column + " >= CAST(" +
                           quote_literal(*chunk.lo) + " AS " + type + ") AND " + column + " < CAST(" +
                           quote_literal(*chunk.hi) + " AS " + type + ")";
-  as_transform(job, [&] { pg::execute(sql); });
+  as_job_owner(job, [&] { pg::execute(sql); });
 }
 
 // fresh (its key columns are named as in the table) against the rows of the shadow.

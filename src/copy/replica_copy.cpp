@@ -24,7 +24,7 @@ std::string label(const Job &job) { return "replica " + quote_ident(job.spec.rea
 
 // ---- connecting ----
 
-// What a text means is the same there: what pg/role.hpp and as_transform() pin here.  And nothing may stop the work there
+// What a text means is the same there: what pg/role.hpp and as_job_owner() pin here.  And nothing may stop the work there
 // but the replica's own needs.
 std::string pin_settings(const Job &job) {
   std::vector<std::pair<std::string, std::string>> settings = {
@@ -42,11 +42,9 @@ std::string pin_settings(const Job &job) {
       {"idle_session_timeout", "0"},
       {"client_connection_check_interval", "1s"},
   };
-  // As they are here, whatever the other server's configuration says.
-  constexpr const char *shared[] = {
-      "lc_monetary", "lc_numeric", "lc_time", "default_text_search_config", "timezone_abbreviations", "xmloption"};
   for (const pg::PinnedSetting &pinned : pg::pinned_settings()) settings.emplace_back(pinned.name, pinned.value);
-  for (const char *name : shared) settings.emplace_back(name, pg::setting(name));
+  for (std::size_t i = 0; i + 1 < job.settings.size(); i += 2)
+    settings.emplace_back(job.settings[i], job.settings[i + 1]);
   std::string list;
   for (const auto &[name, value] : settings)
     list += (list.empty() ? "(" : ", (") + quote_literal(name) + ", " + quote_literal(value) + ")";
@@ -179,7 +177,7 @@ std::int64_t copy_batch_from_replica(const Job &job, const TableShape &shape, co
   target.binary = has_binary_form(job);
   target.condition = within_chunk_sql(job, shape, chunk);
   const std::string source = chunk_select(job, shape, chunk, lo, hi);
-  const pg::Streamed done = as_transform(job, [&] { return pg::copy_from_replica(source, target); });
+  const pg::Streamed done = as_job_owner(job, [&] { return pg::copy_from_replica(source, target); });
   require_standby(this_server().timeline);
   if (done.stored != done.sent) refuse_strays(chunk, done.sent, done.sent - done.stored);
   return done.stored;

@@ -3,7 +3,7 @@
 //
 // The live row is visible under the target's own name (the FROM item is `schema.table AS table`).  All statements
 // yield exactly the shadow's insertable columns (generated ones left out), in shadow_columns() order, under those
-// names.  Boundaries are written as typed literals.  Run them inside as_transform().
+// names.  Boundaries are written as typed literals.  Run them inside as_job_owner().
 //
 // Values come in one of two forms.  Those to be inserted are cast to the column's type without its length or precision,
 // so that the INSERT's assignment judges them (too long a text is an error, not a cut).  Those of an image (what is
@@ -42,19 +42,6 @@ struct TableShape {
 TableShape read_shape(const Job &job);
 
 std::vector<std::string> shadow_columns(const TableShape &shape);  // insertable, unquoted
-
-// Runs fn as the target's owner with what a transform's text means fixed: the planner's search_path and the job's time
-// zone.  Everything that contains the user's expressions runs in it, or copy, drain and proof would differ.
-template <typename Fn>
-auto as_transform(const Job &job, Fn fn) {
-  return pg::as_owner(
-      job.owner,
-      [&] {
-        pg::set_local("TimeZone", job.time_zone);
-        return fn();
-      },
-      job.search_path);
-}
 
 // A condition on the row called `alias` (default: the live row): is it in scope?  Can use an index on the chunk column.
 // Null where the chunk column is null, which is out of scope: negate it with IS NOT TRUE.  "true" where the job has no

@@ -158,6 +158,7 @@ Job make_job(const Spec &spec, const Target &target, const FrozenScope &scope, c
   job.stop = scope.stop;
   job.exclude = chunks.exclude;
   job.time_zone = scope.time_zone;
+  job.settings = settings_of_session();
   job.parallelism = spec.strategy.parallelism;
   job.spec = spec;
   return job;

@@ -407,7 +407,7 @@ std::int64_t run_refresh(const Job &job, const Step &step) {
     if (std::optional<std::string> const refresh = refresh_by_extension(job, item))
       return pg::as_extension([&] {
         pg::set_local("search_path", job.search_path);
-        pg::set_local("TimeZone", job.time_zone);
+        take_settings(job);
         pg::set_local("row_security", "on");
         return pg::run_statement(*refresh);
       });

@@ -50,7 +50,7 @@ constexpr int passes_ahead = 10;
 
 std::string rows_text(std::int64_t rows) { return format_count(rows) + (rows == 1 ? " row" : " rows"); }
 
-// The tables, and the pieces that statements about them are made of.  Run as_transform.
+// The tables, and the pieces that statements about them are made of.  Run as_job_owner.
 class Tables {
  public:
   explicit Tables(const Job &job)
@@ -190,7 +190,7 @@ class Before {
   }
 
   std::int64_t rows() const {
-    return as_transform(tables_.job(),
+    return as_job_owner(tables_.job(),
                         [&] { return pg::query_integer("SELECT count(*) FROM ONLY " + tables_.archive()); });
   }
   Oid archive() const { return oid_of(tables_.archive()); }
@@ -214,7 +214,7 @@ class Before {
     std::int64_t const unpaired = pg::with_one_snapshot([&]() -> std::int64_t {
       drained = drain_all(tables_.job(), tables_.shape());
       if (drained.truncated) return 0;
-      return as_transform(tables_.job(), [&] {
+      return as_job_owner(tables_.job(), [&] {
         pg::execute(tables_.keep_sql(false));
         return pg::query_integer(tables_.unpaired_sql(false));
       });
@@ -264,7 +264,7 @@ class Before {
   // Returns how many of these rows one side has and the other has not.
   std::int64_t renew(const std::vector<KeyText> &keys) const {
     std::vector<pg::Param> const params = key_params(keys, tables_.key().size());
-    return as_transform(tables_.job(), [&] {
+    return as_job_owner(tables_.job(), [&] {
       pg::execute(tables_.forget_sql(), params);
       pg::execute(tables_.keep_sql(true), params);
       return pg::query_integer(tables_.unpaired_sql(true), params);
@@ -306,7 +306,7 @@ std::int64_t write_rows(const Tables &tables, Oid archive, const std::string &ve
     long long const blocks = pg::query_integer(
         "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint", {pg::Param::oid(archive)});
     for (long long lo = 0; lo < blocks; lo += blocks_at_once) {
-      written += static_cast<std::int64_t>(as_transform(job, [&] {
+      written += static_cast<std::int64_t>(as_job_owner(job, [&] {
         for (const char *const way : {"enable_hashjoin", "enable_mergejoin", "enable_material"})
           pg::set_local(way, "off");
         pg::set_local("session_replication_role", "replica");

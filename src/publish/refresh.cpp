@@ -71,7 +71,7 @@ std::string listed(const std::string &sql, Oid relation) {
 // As its owner would: settings that may change what the query means are those of the session that planned.
 void refresh(const Job &job, const std::string &how, const std::string &view) {
   pg::set_local("search_path", job.search_path);
-  pg::set_local("TimeZone", job.time_zone);
+  take_settings(job);
   pg::set_local("row_security", "on");
   pg::execute("REFRESH MATERIALIZED VIEW " + how + view);
   pg::set_local("row_security", "off");

@@ -127,7 +127,7 @@ class Misfits {
     std::vector<pg::Param> const params = key_params({at(from), at(to)}, key_.size());
     try {
       pg::subtransaction([&] {
-        as_transform(job_, [&] {
+        as_job_owner(job_, [&] {
           pg::execute("SELECT count(pg_catalog.jsonb_populate_record(NULL::" +
                           qualified(job_.target_schema, job_.archive_name) + ", pg_catalog.jsonb_build_object(" +
                           quote_literal(column.name) + ", l." + quote_ident(column.name) +

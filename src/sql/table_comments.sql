@@ -35,6 +35,7 @@ COMMENT ON COLUMN backfill.job.start IS 'Begin of the scope, included, as a valu
 COMMENT ON COLUMN backfill.job.stop IS 'End of the scope, not included';
 COMMENT ON COLUMN backfill.job.exclude IS 'Ranges inside the scope left out of it: lo, hi, lo, hi, half-open';
 COMMENT ON COLUMN backfill.job.time_zone IS 'Zone in which calendar chunks begin';
+COMMENT ON COLUMN backfill.job.settings IS 'Settings of the session that planned it which the value of an expression may depend on (locales, text search …): name, value, name, value; used for transforms, checks and refreshes';
 COMMENT ON COLUMN backfill.job.key_columns IS 'Columns that identify a row, for capture, drain and proof';
 COMMENT ON COLUMN backfill.job.fingerprint IS 'What the target, its dependents and the functions used looked like at plan time; must be the same at publish';
 COMMENT ON COLUMN backfill.job.parallelism IS 'How many chunk workers may run at once';

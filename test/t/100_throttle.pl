@@ -92,12 +92,11 @@ $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->start;
 $node->wait_for_catchup($standby);
 
-value($standby, 'SELECT pg_wal_replay_pause()');
-$standby->poll_query_until('postgres', "SELECT pg_get_wal_replay_pause_state() = 'paused'") or die 'replay goes on';
+pause_replay($standby);
 value($node, 'INSERT INTO written SELECT generate_series(1, 20000)');
 begin('replica_lag: 2s, rows_per_second: 100');
 wait_for('^replica lag .*s of standby, limit 2s$', 'a standby that does not replay holds the job');
-value($standby, 'SELECT pg_wal_replay_resume()');
+resume_replay($standby);
 value($node, q{SELECT backfill_alter('t', throttle => '{"rows_per_second": null}')});
 ends_well('standby');
 

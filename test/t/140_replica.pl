@@ -41,7 +41,7 @@ sub new_standby
   open my $file, '>', $node->data_dir . '/pg_hba.conf' or die $!;
   print $file "local all reader scram-sha-256\n$hba";
   close $file;
-  $node->append_conf('postgresql.conf', "log_statement = all\nwal_receiver_status_interval = 1s\nwal_retrieve_retry_interval = 100ms");
+  $node->append_conf('postgresql.conf', "log_statement = all\nwal_receiver_status_interval = 1s\nwal_retrieve_retry_interval = 100ms\nhot_standby_feedback = on");
   $node->start;
   my ($host, $port) = ($node->host, $node->port);
   value($primary, qq{
@@ -229,13 +229,12 @@ is(value($primary, "SELECT count(*) FROM shop.items WHERE label LIKE 'new %'"), 
 make_shop('behind');
 plan_read('behind', '{server: Replica 1}');
 $primary->wait_for_catchup($standby);
-value($standby, 'SELECT pg_wal_replay_pause()');
-$standby->poll_query_until('postgres', "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+pause_replay($standby);
 value($primary, "SELECT backfill_run('behind')");
 waits_for('behind', 'replica "Replica 1" to replay past [0-9A-F/]+, where capture began: it is at [0-9A-F/]+, .* behind', 'a replica that is behind is waited for');
 is(job($primary, 'behind', 'rows_done'), '0', 'and not read');
 write_rows('behind');
-value($standby, 'SELECT pg_wal_replay_resume()');
+resume_replay($standby);
 is_ready_and_exact('behind');
 
 # -- what the transform does wrong there fails the chunk as it would here
@@ -284,13 +283,12 @@ foreach my $case ([ 'rewritten', 'VACUUM FULL shop.%s' ], [ 'truncated', 'BEGIN;
   my ($table, $change) = @$case;
   run_to_gate($table, 'Replica 1');
   my $from = value($primary, "SELECT mark FROM backfill.replica JOIN backfill.job ON job.id = job_id WHERE name = '$table'");
-  value($standby, 'SELECT pg_wal_replay_pause()');
-  $standby->poll_query_until('postgres', "SELECT pg_get_wal_replay_pause_state() = 'paused'");
+  pause_replay($standby);
   value($primary, sprintf($change, $table));
   open_replica_gate();
   waits_for($table, 'to replay past', "$table: the replica is behind the change");
   isnt(value($primary, "SELECT mark FROM backfill.replica JOIN backfill.job ON job.id = job_id WHERE name = '$table'"), $from, "$table: and has to show a new mark");
-  value($standby, 'SELECT pg_wal_replay_resume()');
+  resume_replay($standby);
   wait_state($primary, $table, 'ready');
   is(value($primary, "SELECT count(*) FROM backfill.events WHERE name = '$table' AND event = '$table'"), '1', "$table: it began again");
   is_exact($table);
@@ -308,6 +306,8 @@ $standby->wait_for_log(qr/conflict with recovery/, $log_from);
 at_replica_gate();
 open_replica_gate();
 is_ready_and_exact('conflict');
+$standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 30s');
+$standby->reload;
 
 # -- it dies: who wants to wait waits
 

@@ -236,4 +236,22 @@ sub differing
 }
 is(differing($odd, $control), '', 'settings of database and roles change nothing of what is told, built and kept');
 
+# -- settings that a value depends on are those of the session that planned, whoever computes it
+
+value($node, q{CREATE TABLE texts (id integer PRIMARY KEY, body text, words tsvector); INSERT INTO texts SELECT i, 'the running dogs' FROM generate_series(1, 50) AS i; ANALYZE texts}, 'plain');
+{
+  local $ENV{PGOPTIONS} = "$awake -c default_text_search_config=pg_catalog.simple";
+  value($node, 'SELECT count(*) FROM public.backfill_plan($s$' . '{name: texts, scope: {table: texts}, transform: {set: {words: "to_tsvector(body)"}}, strategy: {chunk_by: blocks}}' . '$s$)', 'plain');
+}
+value($node, q{ALTER DATABASE plain SET default_text_search_config = 'pg_catalog.german'}, 'plain');
+value($node, q{SELECT public.backfill_run('texts')}, 'plain');
+value($node, q{CALL public.backfill_wait('texts', '1 min')}, 'plain');
+{
+  local $ENV{PGOPTIONS} = "$awake -c default_text_search_config=pg_catalog.english";
+  value($node, q{BEGIN; UPDATE texts SET body = 'the walking cats' WHERE id = 7; SELECT public.backfill_publish('texts'); COMMIT}, 'plain');
+}
+is(value($node, 'SELECT DISTINCT words FROM texts ORDER BY 1', 'plain'), "'cats':3 'the':1 'walking':2\n'dogs':3 'running':2 'the':1",
+  'a worker and the session that publishes compute alike, as the planner would');
+value($node, q{SELECT public.backfill_finish('texts')}, 'plain');
+
 done_testing();

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(new_node make_table spec close_gate open_gate at_gate wait_state finished_chunks exact crash quiet inventory same
+our @EXPORT = qw(new_node make_table spec close_gate open_gate at_gate wait_state finished_chunks exact crash quiet pause_replay resume_replay inventory same
   job value refused);
 
 # A psql that is refused by a server that is starting ends with its input unread, of which IPC::Run dies one time in twenty
@@ -165,6 +165,24 @@ sub quiet
   $node->poll_query_until('postgres',
     q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'backfill' AND application_name <> 'backfill notifier')})
     or die 'a process of an earlier job did not end';
+  return;
+}
+
+# A standby that does not replay, and goes on.  Where a query of its is in the way of what it then replays, that may be the very
+# query that tells it to.
+sub pause_replay
+{
+  my ($standby) = @_;
+  value($standby, 'SELECT pg_wal_replay_pause()');
+  $standby->poll_query_until('postgres', "SELECT pg_get_wal_replay_pause_state() = 'paused'") or die 'replay goes on';
+  return;
+}
+
+sub resume_replay
+{
+  my ($standby) = @_;
+  my ($status, $out, $err) = $standby->psql('postgres', 'SELECT pg_wal_replay_resume()');
+  $standby->poll_query_until('postgres', "SELECT pg_get_wal_replay_pause_state() = 'not paused'") or die "replay does not go on: $err";
   return;
 }
 
