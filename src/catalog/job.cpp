@@ -215,9 +215,16 @@ void set_held(int job, const std::optional<std::string> &why) {
   });
 }
 
-void set_obstacle(int job, const std::optional<std::string> &what) {
+std::optional<std::string> obstacle_of(int job) {
+  return pg::as_extension([&] { return pg::query_value("SELECT obstacle FROM backfill.job WHERE id = $1", {job}); });
+}
+
+void set_obstacle(int job, const std::optional<std::string> &what, const std::optional<std::string> &seen) {
   pg::as_extension([&] {
-    pg::execute("UPDATE backfill.job SET obstacle = $2 WHERE id = $1 AND obstacle IS DISTINCT FROM $2", {job, what});
+    pg::execute(
+        "UPDATE backfill.job SET obstacle = $2"
+        " WHERE id = $1 AND obstacle IS DISTINCT FROM $2 AND obstacle IS NOT DISTINCT FROM $3",
+        {job, what, seen});
   });
 }
 

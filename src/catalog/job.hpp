@@ -79,8 +79,10 @@ void set_error(int job, const std::optional<Error> &failure);
 bool has_error(int job);
 // What the throttle holds it for; told before anything else it may wait for.
 void set_held(int job, const std::optional<std::string> &why);
-// What was done to the table since the plan, as a phrase; while there is such, views tell to cancel.
-void set_obstacle(int job, const std::optional<std::string> &what);
+// What was done to the table since the plan, as a phrase; while there is such, views tell to cancel.  Set only while it is
+// what it was when the caller began to look (`seen`): who began later knows better.
+std::optional<std::string> obstacle_of(int job);
+void set_obstacle(int job, const std::optional<std::string> &what, const std::optional<std::string> &seen);
 // Stores another spec for the job (its knobs turned) with its parallelism.
 void update_spec(int job, const Spec &spec);
 void set_waiting(int job, const std::optional<std::string> &why);

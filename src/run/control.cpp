@@ -260,8 +260,8 @@ void change_throttle(const Node &fragment, Changes &changes) {
 
 // Running on is not refused: what was done may be undone meanwhile.
 void tell_obstacle(const Job &job) {
-  std::optional<std::string> const what = find_obstacle(job);
-  set_obstacle(job.id, what);
+  std::optional<std::string> const seen = obstacle_of(job.id), what = find_obstacle(job);
+  set_obstacle(job.id, what, seen);
   if (what)
     pg::warning("backfill \"" + job.name + "\" runs, but cannot be published as it is", "In the way: " + *what + ".",
                 "Unless it is undone, end it with " + call_text("backfill_cancel", job) + ";");

@@ -5,6 +5,7 @@
 
 #include "capture/capture.hpp"
 #include "core/sql_text.hpp"
+#include "pg/fault.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "plan/dependents.hpp"
@@ -70,10 +71,15 @@ std::optional<std::string> find_obstacle(const Job &job) {
 bool has_archive(const Job &job) { return relation_exists(job.archive); }
 
 std::optional<std::string> look_for_obstacle(const Job &job) {
-  std::optional<std::string> const what = pg::transaction([&] { return find_obstacle(job); });
+  std::optional<std::string> seen;
+  std::optional<std::string> const what = pg::transaction([&] {
+    seen = obstacle_of(job.id);
+    return find_obstacle(job);
+  });
+  fault("obstacle", "found");
   pg::transaction([&] {
     std::optional<Job> const now = load_job(job.id, true);  // a swap may have been in between
-    if (now && now->active() && now->live == job.live) set_obstacle(job.id, what);
+    if (now && now->active() && now->live == job.live) set_obstacle(job.id, what, seen);
   });
   return what;
 }

@@ -106,7 +106,7 @@ one_of() {
 
 # By the state of the job: what it comes by then.
 points_of_running=(
-  claim_made claim_committed batch_copied batch_checkpointed batch_committed coordinator_looked worker_launched
+  claim_made claim_committed batch_copied batch_checkpointed batch_committed coordinator_looked obstacle_found worker_launched
   shadow_made shadow_recorded shadow_committed capture_made capture_committed purge_made purge_recorded purge_committed
   key_made key_committed index_made index_committed shape_made shape_committed analyze_vacuumed analyze_made analyze_committed
   drain_taken drain_deleted drain_made drain_committed replace_made replace_committed
@@ -492,7 +492,8 @@ start_writers() {
 launch() {
   local number=$1 protocol=$2 rate=$3
   shift 3
-  PGOPTIONS="-c search_path=shop -c application_name=writer" PGAPPNAME=writer pgbench -n -U writer -c "$number" -j 1 -M "$protocol" -R "$rate" -T 3600 \
+  # A thread for each client: one that prepares a statement stops its thread, and with it clients that hold locks.
+  PGOPTIONS="-c search_path=shop -c application_name=writer" PGAPPNAME=writer pgbench -n -U writer -c "$number" -j "$number" -M "$protocol" -R "$rate" -T 3600 \
     -D top=$((rows * 5 / 4)) --random-seed="$RANDOM" "$@" "$database" >/dev/null 2>>"$workspace/writers/errors" &
   writers+=($!)
 }

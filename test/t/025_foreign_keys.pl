@@ -56,7 +56,7 @@ foreach my $name (sort keys %work)
 wait_state($node, $_, 'ready') foreach qw(parents children);
 my ($out, $err) = ('', '');
 my $load = IPC::Run::start(
-  [ 'pgbench', '-n', '-c', 8, '-j', 1, '-R', 200, '-T', 3600, '-M', 'prepared', '-l', "--log-prefix=$dir/client", @files, $node->connstr('postgres') ],
+  [ 'pgbench', '-n', '-c', 8, '-j', 8, '-R', 200, '-T', 3600, '-M', 'prepared', '-l', "--log-prefix=$dir/client", @files, $node->connstr('postgres') ],
   '>', \$out, '2>', \$err);
 
 sub work_done { return value($node, "SELECT last_value FROM child_id_seq"); }

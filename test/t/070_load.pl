@@ -77,7 +77,7 @@ sub start_load
   $loads++;
   my %load = (output => '', prefix => "$directory/log$loads");
   $load{run} = IPC::Run::start(
-    [ 'pgbench', '-n', '-M', 'prepared', '-c', 8, '-j', 2, '-T', $seconds, '-l', "--log-prefix=$load{prefix}", @files,
+    [ 'pgbench', '-n', '-M', 'prepared', '-c', 8, '-j', 8, '-T', $seconds, '-l', "--log-prefix=$load{prefix}", @files,
       $node->connstr('postgres') ],
     '<', \undef, '>', \$load{output}, '2>&1');
   return \%load;

@@ -28,7 +28,7 @@ my @towards_ready = qw(
   purge_made purge_recorded purge_committed key_made key_committed index_made index_recorded index_committed
   shape_made shape_committed analyze_vacuumed analyze_made analyze_committed
   drain_taken drain_deleted drain_made drain_committed
-  audit_made audit_committed check_made check_committed metrics_made ready_made ready_committed failure_made);
+  audit_made audit_committed check_made check_committed metrics_made ready_made ready_committed failure_made obstacle_found);
 
 # Points of a session that swaps the tables.
 my @of_swap = qw(prepared ahead locked drained renamed moved captured recorded before_commit after_commit);

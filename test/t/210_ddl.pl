@@ -12,49 +12,11 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = ddl_node('main');
-paused();
+in_mid_copy($node, 'a', 'paused');
 ready($node, 'b', 0);
 membership();
 quiet_log($node);
 done_testing();
-
-sub paused
-{
-  my @cases = grep { $_->{resumed} } @ddl;
-  my %case = map { ("a_$_->{name}" => $_) } @cases;
-  my @tables = sort keys %case;
-  my $n = @tables;
-  value($node, q{BEGIN; SELECT pg_advisory_xact_lock(42); PREPARE TRANSACTION 'gate'});
-  plan_and_run($node, 'gate(id)', { map { $_ => $case{$_}{owner} } @tables }, @tables);
-  wait_until($node, "count(*) = $n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", 'all are in mid-copy');
-  do_each($node, { map { $_ => "SELECT backfill_pause('$_')" } @tables });
-  value($node, q{COMMIT PREPARED 'gate'});
-  wait_until($node, "count(*) = $n FROM backfill.jobs WHERE state = 'paused'", 'all are paused');
-
-  my $said = do_each($node, { map { $_ => names($node, $_, $case{$_}{do}) } @tables });
-  unlike($said->{$_}, qr/ERROR/, "paused: $_") foreach @tables;
-  $said = do_each($node, { map { $_ => "SELECT backfill_run('$_')" } @tables });
-  foreach my $table (@tables)
-  {
-    my $noticed = $case{$table}{resumed} !~ /ready|denied/;
-    is(scalar($said->{$table} =~ /WARNING: .*\n(?:.*\n)*HINT: .*backfill_cancel/), $noticed ? 1 : '', "paused, $table: backfill_run says whether it is in vain") or diag($said->{$table});
-  }
-  wait_until($node, q{NOT EXISTS (SELECT FROM backfill.jobs WHERE state NOT IN ('ready', 'failed'))}, 'every job that was resumed comes to an end');
-  my @told = grep { $case{$_}{resumed} =~ /told|failed/ } @tables;
-  wait_until($node, "NOT EXISTS (SELECT FROM backfill.jobs WHERE name IN ('" . join("', '", @told) . "') AND next_command NOT LIKE '%cancel%')", 'who cannot be published says so');
-  my $state = state_of($node);
-  foreach my $table (@tables)
-  {
-    my $wanted = { told => '(ready|failed)', denied => 'failed' }->{ $case{$table}{resumed} } // $case{$table}{resumed};
-    like($state->{$table}{state}, qr/^$wanted$/, "paused, $table: $wanted") or diag(explain($state->{$table}));
-  }
-  is($state->{a_revoke}{next}, "SELECT backfill_run('a_revoke');", 'a privilege that is lacking can be granted, so the next command is to run');
-  like($state->{a_revoke}{hint}, qr/^Grant that role/, 'and the hint says so');
-  told($node, \@told, 'paused');
-  undo_publish_and_cancel($node, 'paused', \%case, [ grep { !$case{$_}{held} && ($case{$_}{undo} || $case{$_}{resumed} eq 'ready') } @tables ]);
-  nothing_left($node, 'paused: nothing is left');
-  return;
-}
 
 # The job belongs to the owner's role, not to who planned it.
 sub membership

@@ -182,6 +182,30 @@ race in_place => sub {
   value($node, q{SELECT backfill_cancel('in_place')});
 };
 
+# The coordinator looks whether the table is as it was planned, and finds nothing; DDL commits, a batch fails of it, and its worker
+# says what is in the way; the coordinator says that nothing is.  The job fails with the advice to run it again, in vain.
+# Defence: what was found is written only over what stood there before the look.
+race obstacle => sub {
+  make_table($node, 'obstacle');
+  my $spec = spec('obstacle', strategy => 'parallelism: 1, retries: 0');
+  value($node, "SELECT backfill_plan(\$\$$spec\$\$)");
+  close_gate($node, 'obstacle');
+  value($node, q{SELECT backfill_run('obstacle')});
+  at_gate($node);
+  hold(115);
+  awaits(arm($node, 'obstacle_found', 'wait:115'));
+  my %ddl = (out => '', err => '');
+  $ddl{handle} = start_session(q{SET application_name = 'ddl'; ALTER TABLE obstacle DROP COLUMN v}, \$ddl{out}, \$ddl{err});
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'ddl' AND NOT granted)});
+  open_gate($node, 'obstacle');
+  $ddl{handle}->finish;
+  $node->poll_query_until('postgres', q{SELECT obstacle IS NOT NULL FROM backfill.job WHERE name = 'obstacle'}) or die 'no batch fails';
+  release(115);
+  wait_state($node, 'obstacle', 'failed');
+  is(job($node, 'obstacle', 'next_command'), q{SELECT backfill_cancel('obstacle');}, '- and what is in the way is not forgotten');
+  value($node, q{SELECT backfill_cancel('obstacle')});
+};
+
 # Two end a job at once, or somebody ends it as its retention does; the second has looked at the state before the first
 # committed, and would tell a user who has what he asked for that it cannot be.  Defence: it looks again under the job's lock.
 foreach my $end ([ 'finish', 'finished', 'dropped', 113 ], [ 'cancel', 'cancelled', 'taken_over', 114 ])

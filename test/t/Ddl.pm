@@ -1,23 +1,24 @@
-# DDL in mid-run, as a matrix: each statement on a table of its own, while its job is paused in mid-copy, ready, published, or
-# rolled back.  What a cell expects is what docs/operations.md says of it.
+# DDL in mid-run, as a matrix: each statement on a table of its own, while its job is at work or paused in mid-copy, ready,
+# published, or rolled back.  What a cell expects is what docs/operations.md says of it.
 package Ddl;
 
 use strict;
 use warnings;
 
 use Exporter 'import';
+use IPC::Run ();
 use Jobs;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(@ddl ddl_node plan_and_run names do_each wait_until told state_of right_content nothing_left quiet_log ready undo_publish_and_cancel);
+our @EXPORT = qw(@ddl ddl_node plan_and_run names do_each wait_until state_of right_content nothing_left quiet_log in_mid_copy ready);
 
 # T is the table, S its shadow, A its archive, L and R its logs, J the job's number.
 #
 #   do       the statement, or several; one that cannot run in a transaction stands alone
 #   undo     what makes it undone, where that can be; then the job is published after all
-#   resumed  what becomes of the job that was paused, resumed: ready (then it is published), told (it says to cancel), failed
+#   resumed  what becomes of the job that was at work, or paused and resumed: ready (then it is published), told (it says to cancel), failed
 #   publish  of a ready job, before or after a rollback: done, again (it computes every row again, then it is done), or the SQLSTATE
 #   back     the same of the rollback of a published one
 our @ddl = (
@@ -212,6 +213,76 @@ sub quiet_log
   return;
 }
 
+# The jobs of a matrix that stand in mid-copy, each in a batch of its own.  'paused': the statements come when they are paused, and
+# they are resumed.  'at work': they come while the batches run, and what has to wait for a batch is done before the next one.
+sub in_mid_copy
+{
+  my ($node, $prefix, $when) = @_;
+  my %case = map { ("${prefix}_$_->{name}" => $_) } grep { $_->{resumed} } @ddl;
+  my @tables = sort keys %case;
+  my $n = @tables;
+  my $ours = "name LIKE '$prefix\\_%'";
+  value($node, q{BEGIN; SELECT pg_advisory_xact_lock(42); PREPARE TRANSACTION 'gate'});
+  plan_and_run($node, 'gate(id)', { map { $_ => $case{$_}{owner} } @tables }, @tables);
+  wait_until($node, "count(*) = $n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", 'all are in mid-copy');
+  if ($when eq 'paused') { stop_and_go($node, \%case, $ours); }
+  else                   { go_on($node, \%case); }
+
+  wait_until($node, "NOT EXISTS (SELECT FROM backfill.jobs WHERE $ours AND state NOT IN ('ready', 'failed'))", "$when: every job comes to an end");
+  my @told = grep { $case{$_}{resumed} =~ /told|failed/ } @tables;
+  wait_until($node, "NOT EXISTS (SELECT FROM backfill.jobs WHERE name IN ('" . join("', '", @told) . "') AND next_command NOT LIKE '%cancel%')", "$when: who cannot be published says so");
+  my $state = state_of($node);
+  foreach my $table (@tables)
+  {
+    my $wanted = { told => '(ready|failed)', denied => 'failed' }->{ $case{$table}{resumed} } // $case{$table}{resumed};
+    like($state->{$table}{state}, qr/^$wanted$/, "$when, $table: $wanted") or diag(explain($state->{$table}));
+  }
+  is($state->{"${prefix}_revoke"}{next}, "SELECT backfill_run('${prefix}_revoke');", "$when: a privilege that is lacking can be granted, so the next command is to run");
+  like($state->{"${prefix}_revoke"}{hint}, qr/^Grant that role/, '- and the hint says so');
+  told($node, \@told, $when);
+  undo_publish_and_cancel($node, $when, \%case, [ grep { !$case{$_}{held} && ($case{$_}{undo} || $case{$_}{resumed} eq 'ready') } @tables ]);
+  nothing_left($node, "$when: nothing is left");
+  return;
+}
+
+sub stop_and_go
+{
+  my ($node, $case, $ours) = @_;
+  my @tables = sort keys %$case;
+  my $n = @tables;
+  do_each($node, { map { $_ => "SELECT backfill_pause('$_')" } @tables });
+  value($node, q{COMMIT PREPARED 'gate'});
+  wait_until($node, "count(*) = $n FROM backfill.jobs WHERE $ours AND state = 'paused'", 'all are paused');
+  my $said = do_each($node, { map { $_ => names($node, $_, $case->{$_}{do}) } @tables });
+  unlike($said->{$_}, qr/ERROR/, "paused: $_") foreach @tables;
+  $said = do_each($node, { map { $_ => "SELECT backfill_run('$_')" } @tables });
+  foreach my $table (@tables)
+  {
+    my $noticed = $case->{$table}{resumed} !~ /ready|denied/;
+    is(scalar($said->{$table} =~ /WARNING: .*\n(?:.*\n)*HINT: .*backfill_cancel/), $noticed ? 1 : '', "paused, $table: backfill_run says whether it is in vain") or diag($said->{$table});
+  }
+  return;
+}
+
+# Each in a session of its own: most wait for the batch that reads the table.
+sub go_on
+{
+  my ($node, $case) = @_;
+  my @tables = sort keys %$case;
+  my (%session, %err);
+  foreach my $table (@tables)
+  {
+    my @statements = map { ('-c', $_) } split /; /, names($node, $table, $case->{$table}{do});
+    $session{$table} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), @statements ], '<', '/dev/null', '>', '/dev/null', '2>', \$err{$table});
+  }
+  wait_until($node, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' AND pid <> pg_backend_pid())"
+    . " AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND wait_event_type = 'Lock')", 'statements wait for batches');
+  value($node, q{COMMIT PREPARED 'gate'});
+  $session{$_}->finish foreach @tables;
+  unlike($err{$_}, qr/ERROR/, "at work: $_") foreach @tables;
+  return;
+}
+
 # The ready jobs of a matrix: $rolled_back or never published.
 sub ready
 {
@@ -264,7 +335,8 @@ sub undo_publish_and_cancel
   unlike($said->{$_}, qr/ERROR/, "$when, $_: undone") foreach @undone;
   my $state = state_of($node);
   do_each($node, { map { $_ => "SELECT backfill_run('$_')" } grep { $state->{$_}{state} eq 'failed' } @undone });
-  if ($when eq 'paused')  # the audit has seen what was undone since
+  my $early = $when =~ /^(paused|at work)$/;
+  if ($early)    # the audit has seen what was undone since
   {
     wait_until($node, "NOT EXISTS (SELECT FROM backfill.jobs WHERE state = 'running')", "$when: who ran again is ready");
     do_each($node, { map { $_ => "SELECT backfill_audit('$_')" } @undone });
@@ -278,9 +350,9 @@ sub undo_publish_and_cancel
 
   $said = do_each($node, { map { $_ => "SELECT backfill_rollback('$_')" } @$mended });
   unlike($said->{$_}, qr/ERROR/, "$when, $_: is rolled back") foreach @$mended;
-  my @held = grep { $case->{$_}{held} && $when eq 'paused' } @tables;
+  my @held = grep { $case->{$_}{held} && $early } @tables;
   $said = do_each($node, { map { $_ => "SELECT backfill_cancel('$_')" } @tables });
-  unlike($said->{$_}, qr/ERROR/, "$when, $_: is cancelled") foreach grep { !($case->{$_}{held} && $when eq 'paused') } @tables;
+  unlike($said->{$_}, qr/ERROR/, "$when, $_: is cancelled") foreach grep { !($case->{$_}{held} && $early) } @tables;
   foreach my $table (@held)
   {
     like($said->{$table}, qr/ERROR:  2BP01:.*\nDETAIL:  view public.${table}_look .*\nHINT:  .*SELECT backfill_cancel/, "$when, $table: what somebody made on the new version is his to drop") or diag($said->{$table});
