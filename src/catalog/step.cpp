@@ -5,6 +5,7 @@
 
 #include "catalog/job.hpp"
 #include "core/sql_text.hpp"
+#include "core/utf8.hpp"
 #include "pg/role.hpp"
 #include "pg/worker.hpp"
 
@@ -58,12 +59,22 @@ void require_token(const Step &step, const pg::Result &updated) {
               "Another worker has taken the step over since this one claimed it.", "Nothing is to be done.");
 }
 
+// A database without encoding cuts a long name within a character: stored, such a step could never be read again.
+void require_utf8(const Step &step) {
+  if (!invalid_utf8(step.title) && !invalid_utf8(step.params)) return;
+  throw Error(sqlstate::character_not_in_repertoire,
+              "a name that step " + std::to_string(step.id) + " (" + step.kind + ") needs is not valid UTF-8",
+              "The server cuts names at 63 bytes, in a database of encoding SQL_ASCII also within a character.",
+              "Give it a shorter name with ALTER … RENAME, and plan again.");
+}
+
 }  // namespace
 
 void insert_steps(int job, const std::vector<Step> &steps) {
   if (steps.empty()) return;
   std::vector<std::optional<std::string>> id, stage, phase, kind, title, chunk, lo, hi, params, estimate;
   for (const Step &step : steps) {
+    require_utf8(step);
     id.push_back(std::to_string(step.id));
     stage.push_back(std::to_string(step.stage));
     phase.push_back(step.phase);

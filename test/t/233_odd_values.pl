@@ -79,5 +79,17 @@ life('broad', '{name: broad, scope: {table: broad, column: id, start: 1, stop: 2
 value($node, q{UPDATE broad SET c2 = 7 WHERE id = 6; SELECT backfill_rollback('broad')});
 is(value($node, 'SELECT sum(c1), sum(c2), sum(c1599) FROM broad'), '305|7|210', 'a table of 1600 columns, there and back');
 
+# -- a database without encoding cuts names within a character
+
+value($node, q{CREATE DATABASE raw TEMPLATE template0 ENCODING SQL_ASCII LC_COLLATE 'C' LC_CTYPE 'C'});
+my $cut = ('i' x 62) . "\xc3\xa9";
+value($node, qq{CREATE EXTENSION backfill; CREATE TABLE t (id integer PRIMARY KEY, v integer); CREATE INDEX "$cut" ON t (v); ANALYZE t}, 'raw');
+my $plan = q{SELECT count(*) FROM backfill_plan('t', 't', set => '{"v": "id"}', chunk_by => 'blocks')};
+my ($status, $out, $err) = $node->psql('raw', $plan, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+like($err, qr/ERROR:  22021: a name that step \d+ \(index\) needs is not valid UTF-8\n.*\nHINT:  .*RENAME/, 'an index whose name was cut within a character: the plan is refused');
+is(value($node, 'SELECT count(*) FROM backfill.jobs', 'raw'), '0', '- and nothing is left of it');
+value($node, q{DO $$ BEGIN EXECUTE format('ALTER INDEX %I RENAME TO shorter', (SELECT relname FROM pg_class WHERE relname LIKE 'iii%')); END $$}, 'raw');
+ok(value($node, $plan, 'raw') > 0, '- renamed, it is planned');
+
 $node->stop;
 done_testing();
