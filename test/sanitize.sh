@@ -1,28 +1,32 @@
 #!/usr/bin/env bash
-# The unit tests, and pg_regress on a server that has the extension built with AddressSanitizer and UBSan:
+# The unit tests, and pg_regress on a server that has the extension built with AddressSanitizer and UBSan; the hot paths (copy,
+# capture, drain) on a server that runs in valgrind, where that is installed:
 #
-#   bash test/sanitize.sh                    both
-#   bash test/sanitize.sh unit               one of: unit regress
+#   bash test/sanitize.sh                    all
+#   bash test/sanitize.sh unit               some of: unit regress valgrind
 #   CHECK_ONLY='plan run' sanitize.sh regress
 #
 # The server is Debian's, with libasan loaded before all else: what the extension itself and the functions that libasan stands
 # in for (memcpy, strlen ...) do is watched, what the server does by itself is not.  Leaks are not looked for: a server process
-# leaves its memory to its contexts.  Any report fails the run, whatever the tests say.
+# leaves its memory to its contexts.  Any report fails the run, whatever the tests say.  Of what valgrind says counts what has the
+# extension in its stack; the server is not built for it, so it sees what is undefined, and the memory of malloc, not of palloc.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+hot_paths='capture copy_fast drain_reverse'
 flags='-fsanitize=address,undefined -fno-omit-frame-pointer -g1 -O1'
 status=0
 
 main() {
   in_workspace "$@"
   local suite
-  [ $# -gt 0 ] || set -- unit regress
+  [ $# -gt 0 ] || set -- unit regress valgrind
   for suite in "$@"; do
     case $suite in
       unit) suite_unit || status=1 ;;
       regress) suite_regress || status=1 ;;
-      *) fail "no suite \"$suite\"; there are: unit regress" ;;
+      valgrind) suite_valgrind || status=1 ;;
+      *) fail "no suite \"$suite\"; there are: unit regress valgrind" ;;
     esac
   done
   tell_reports || status=1
@@ -39,9 +43,7 @@ suite_unit() {
 }
 
 suite_regress() {
-  local tests log=$workspace/regress.log
-  build_and_install TESTING=1 COPT="$flags" || return 1
-  tests=${CHECK_ONLY:-$(basename -s .sql -a sql/*.sql | grep -v '^backfill--')}
+  build_anew COPT="$flags" || return 1
   # The libraries that a process of the server must have from its first instruction on.
   local -x LD_PRELOAD ASAN_OPTIONS UBSAN_OPTIONS
   LD_PRELOAD=$(g++ -print-file-name=libasan.so)
@@ -49,10 +51,43 @@ suite_regress() {
   UBSAN_OPTIONS=print_stacktrace=1:log_path=$workspace/report.ubsan
   start_cluster regress
   unset LD_PRELOAD
-  make -s installcheck REGRESS="$(tr '\n' ' ' <<<"$tests")" ISOLATION='' PG_CONFIG="$PG_CONFIG" >"$log" 2>&1
-  local result=$?
+  run_regress "${CHECK_ONLY:-$(basename -s .sql -a sql/*.sql | grep -v '^backfill--')}"
+}
+
+suite_valgrind() {
+  command -v valgrind >/dev/null || { echo 'valgrind is not installed'; return 1; }
+  build_anew COPT='-g1 -O1' || return 1
+  local server=${PG_CONFIG%/*}/postgres result report
+  mv "$server" "$server.itself"
+  cat >"$server" <<SERVER
+#!/bin/sh
+case "\$*" in *--boot* | *--single* | *--check* | -V) exec "$server.itself" "\$@" ;; esac
+exec valgrind -q --trace-children=yes --leak-check=no --num-callers=30 --log-file="$workspace/valgrind.%p" "$server.itself" "\$@"
+SERVER
+  chmod +x "$server"
+  start_cluster valgrind
+  run_regress "${CHECK_ONLY:-$hot_paths}"
+  result=$?
+  stop_clusters
+  for report in "$workspace"/valgrind.*; do  # a paragraph each
+    sed -E 's/^==[0-9]+== ?//' "$report" | awk -v RS= -v ORS='\n\n' '/backfill::|backfill\.so/' >"$workspace/report.${report##*/}"
+  done
+  return "$result"
+}
+
+build_anew() {
+  unset BACKFILL_BUILT
+  rm -rf "$workspace/pg"
+  make -s clean PG_CONFIG="${PG_CONFIG:-$(find_pg_config)}" >/dev/null 2>&1
+  PG_CONFIG='' build_and_install TESTING=1 "$@"
+}
+
+run_regress() {
+  local log=$workspace/regress.log result
+  make -s installcheck REGRESS="$(tr '\n' ' ' <<<"$1")" ISOLATION='' PG_CONFIG="$PG_CONFIG" >"$log" 2>&1
+  result=$?
   grep -E '^(test .*FAILED|not ok)' "$log"
-  echo "$(grep -cE '^(test .*\.\.\. ok|ok )' "$log") of $(wc -w <<<"$tests") files of pg_regress passed"
+  echo "$(grep -cE '^(test .*\.\.\. ok|ok )' "$log") of $(wc -w <<<"$1") files of pg_regress passed"
   [ "$result" = 0 ] || head -n 100 regression.diffs
   return "$result"
 }

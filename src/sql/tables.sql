@@ -49,7 +49,7 @@ CREATE TABLE backfill.job (
   stop             text,
   exclude          text[] NOT NULL DEFAULT '{}',
   time_zone        text NOT NULL,
-  settings         text[] NOT NULL,
+  settings         text[] NOT NULL DEFAULT '{}',
   key_columns      name[] NOT NULL CHECK (cardinality(key_columns) > 0),
   fingerprint      text NOT NULL,
   -- knobs that may be turned while it runs
