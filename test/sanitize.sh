@@ -13,7 +13,7 @@
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-hot_paths='capture copy_fast drain_reverse'
+hot_paths='capture copy carried_keys work_claims rollback'
 flags='-fsanitize=address,undefined -fno-omit-frame-pointer -g1 -O1'
 status=0
 
@@ -69,8 +69,10 @@ SERVER
   run_regress "${CHECK_ONLY:-$hot_paths}"
   result=$?
   stop_clusters
-  for report in "$workspace"/valgrind.*; do  # a paragraph each
-    sed -E 's/^==[0-9]+== ?//' "$report" | awk -v RS= -v ORS='\n\n' '/backfill::|backfill\.so/' >"$workspace/report.${report##*/}"
+  # A paragraph each.  The padding of what the server writes (WAL records, pages) is undefined, and no matter.
+  for report in "$workspace"/valgrind.*; do
+    sed -E 's/^==[0-9]+== ?//' "$report" |
+      awk -v RS= -v ORS='\n\n' '/backfill::|backfill\.so/ && !/^Syscall param p?write/' >"$workspace/report.${report##*/}"
   done
   return "$result"
 }

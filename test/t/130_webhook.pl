@@ -193,7 +193,7 @@ planned('restarted');
 ok($node->poll_query_until('postgres', q{SELECT attempts = 1 FROM backfill.deliveries WHERE name = 'restarted'}), 'on its way');
 my $key = keys_of('restarted', 'true');
 my $began = time;
-$node->restart('fast');
+$node->restart;
 cmp_ok(time - $began, '<', 8, 'the notifier does not hold up a shutdown');
 $endpoint->mode('fine');
 value($node, 'SELECT backfill_maintain()');
