@@ -40,8 +40,10 @@ constexpr PinnedSetting pinned_besides[] = {
     {"jit", "off"},
 };
 
-// Our own statements read a handful of rows, also under the locks of a swap: no parallel worker is started for them.
+// Our own statements read a handful of rows, also under the locks of a swap: no parallel worker is started for them.  (A
+// parallel append takes one for each branch, however small.)
 constexpr PinnedSetting own_pinned[] = {
+    {"enable_parallel_append", "off"},
     {"min_parallel_table_scan_size", "8MB"},
     {"min_parallel_index_scan_size", "512kB"},
 };
