@@ -94,7 +94,7 @@ my @settings = (
   'parallel_setup_cost = 0', 'parallel_tuple_cost = 0', 'min_parallel_table_scan_size = 0', 'min_parallel_index_scan_size = 0',
   'client_encoding = LATIN1', 'check_function_bodies = off', 'xmloption = document',
   'xmlbinary = hex', 'array_nulls = off', 'transform_null_equals = on', 'plan_cache_mode = force_generic_plan', 'synchronous_commit = off',
-  'statement_timeout = 1', 'lock_timeout = 1', 'idle_in_transaction_session_timeout = 1', 'idle_session_timeout = 1', 'transaction_timeout = 1',
+  'statement_timeout = 1', 'lock_timeout = 1', 'idle_in_transaction_session_timeout = 1', 'idle_session_timeout = 1', 'transaction_timeout = ~5s~',
   'constraint_exclusion = on', 'from_collapse_limit = 1', 'join_collapse_limit = 1', 'geqo_threshold = 2', 'default_statistics_target = 1',
   'work_mem = 64', 'maintenance_work_mem = 1024', 'client_min_messages = error', 'timezone_abbreviations = ~India~', 'exit_on_error = on',
   'lc_monetary = ~C~', 'lc_numeric = ~C~', 'lc_time = ~C~', 'default_text_search_config = ~pg_catalog.german~', 'synchronize_seqscans = on',
@@ -244,6 +244,8 @@ value($node, q{CREATE TABLE texts (id integer PRIMARY KEY, body text, words tsve
   value($node, 'SELECT count(*) FROM public.backfill_plan($s$' . '{name: texts, scope: {table: texts}, transform: {set: {words: "to_tsvector(body)"}}, strategy: {chunk_by: blocks}}' . '$s$)', 'plain');
 }
 value($node, q{ALTER DATABASE plain SET default_text_search_config = 'pg_catalog.german'}, 'plain');
+# The server's parallel workers are bound by it until they have their leader's settings, so not where all is done in parallel.
+value($node, 'ALTER DATABASE plain SET transaction_timeout = 1', 'plain') if $newer >= 170000;
 value($node, q{SELECT public.backfill_run('texts')}, 'plain');
 value($node, q{CALL public.backfill_wait('texts', '1 min')}, 'plain');
 {
