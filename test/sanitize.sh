@@ -13,7 +13,7 @@
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-hot_paths='capture copy carried_keys work_claims rollback'
+hot_paths='capture work_claims vacuumed rollback'
 flags='-fsanitize=address,undefined -fno-omit-frame-pointer -g1 -O1'
 status=0
 

@@ -39,7 +39,7 @@ for my $swap (1 .. $swaps)
   sleep by_size(0.1, 0.5, 1);
 }
 sleep 0.5;
-kill 'INT', $client;
+kill 'TERM', $client;
 waitpid $client, 0;
 my $output = join '', do { open(my $in, '<', "$logs/output") or die; <$in> };
 my @errors = grep { /error|ERROR|aborted/ && !/terminating connection|canceling statement due to user request/ } split /\n/, $output;
