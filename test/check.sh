@@ -140,6 +140,7 @@ why_tap_failed() {
   local name
   sed -nE 's,^/.*/(.*)\.pl .*\(Wstat.*,\1,p' "$1" | while IFS= read -r name; do
     heading "$name: the end of its log"
+    grep -A 6 '^[^#]*\] not ok' "$2/regress_log_$name" | head -n 60
     tail -n 30 "$2/regress_log_$name"
     grep -hE 'PANIC:|TRAP:|terminated by signal|FATAL:  (sorry|out of)' "$2/${name}"_*.log
   done
