@@ -61,8 +61,8 @@ FROM backfill.checks WHERE name = 'kept' AND "check" ~ 'v|passes|parent|sevens|h
 -- The statements work, and show the rows.
 SELECT format('SELECT f.* FROM (%s) AS f ORDER BY f.id;', rtrim(next_command, ';')) AS show FROM backfill.checks WHERE name = 'kept' AND "check" = 'not_null(v)' \gset
 :show
-SELECT next_command FROM backfill.checks WHERE name = 'kept' AND "check" ~ '^sevens' \gset
-:next_command
+SELECT format('SELECT f.* FROM (%s) AS f ORDER BY (f."row"->>''id'')::int;', rtrim(next_command, ';')) AS show FROM backfill.checks WHERE name = 'kept' AND "check" ~ '^sevens' \gset
+:show
 SELECT DISTINCT format('SELECT f.* FROM (%s) AS f ORDER BY f.id;', rtrim(next_command, ';')) AS show FROM backfill.checks WHERE name = 'kept' AND "check" ~ '^accepted_range' \gset
 :show
 -- They are the owner's, and nobody else's.

@@ -123,10 +123,16 @@ std::vector<std::string> settings_of_session() {
   return settings;
 }
 
+std::vector<std::pair<std::string, std::string>> other_settings(const Job &job) {
+  std::vector<std::pair<std::string, std::string>> others;
+  for (std::size_t i = 0; i + 1 < job.settings.size(); i += 2)
+    if (pg::setting(job.settings[i]) != job.settings[i + 1]) others.emplace_back(job.settings[i], job.settings[i + 1]);
+  return others;
+}
+
 void take_settings(const Job &job) {
   pg::set_local("TimeZone", job.time_zone);
-  for (std::size_t i = 0; i + 1 < job.settings.size(); i += 2)
-    if (pg::setting(job.settings[i]) != job.settings[i + 1]) pg::set_local(job.settings[i], job.settings[i + 1]);
+  for (const auto &[name, value] : other_settings(job)) pg::set_local(name, value);
 }
 
 bool is_suspended(const Job &job) { return job.active() && job.home != this_home(); }

@@ -92,6 +92,8 @@ void record_event(int job, const std::string &event, const std::string &detail =
 
 // Those settings of this session that the value of an expression may depend on and that nobody pins, as Job::settings.
 std::vector<std::string> settings_of_session();
+// Those of the job that this session has otherwise, with the job's values.
+std::vector<std::pair<std::string, std::string>> other_settings(const Job &job);
 // Time zone and settings of plan time, to the end of the innermost identity.
 void take_settings(const Job &job);
 

@@ -9,7 +9,10 @@
 #include "catalog/cutover.hpp"
 #include "core/node.hpp"
 #include "core/sql_text.hpp"
+#include "pg/lock.hpp"
 #include "pg/role.hpp"
+#include "pg/transaction.hpp"
+#include "pg/worker.hpp"
 #include "publish/movers.hpp"
 #include "publish/publish.hpp"
 
@@ -18,6 +21,7 @@ namespace backfill {
 namespace {
 
 constexpr Milliseconds release_patience = 5000;
+constexpr long between_looks = 100;  // ms
 
 // Under the drain lock no swap can exchange the tables meanwhile.
 void release_foreign_keys(const Job &job) {
@@ -59,6 +63,22 @@ void validate_foreign_key(Oid relation, const std::string &name) {
 std::optional<int> open_after_stage(const Job &job) {
   if (job.state != "published" && (job.state != "ready" || !was_rolled_back(job.id))) return std::nullopt;
   return next_after_stage(job.id);
+}
+
+void await_after_steps(const Job &job, const std::string &purpose, Milliseconds patience) {
+  if (!pg::isolation_is_read_committed()) return;  // we would not see them done
+  auto const is_ours = [&](pg::JobLock lock) { return pg::job_lock_holder(job.id, lock) == pg::my_pid(); };
+  std::int64_t const deadline = pg::now_ms() + patience;
+  for (bool told = false; pg::now_ms() < deadline; told = true) {
+    bool const alone = pg::job_lock_holder(job.id, pg::JobLock::life) == 0 || is_ours(pg::JobLock::life);
+    // Who published in this very transaction moves rows until its end.
+    if (alone || is_ours(pg::JobLock::drain) || !open_after_stage(job)) return;
+    if (!told)
+      pg::notice(purpose + " waits for what follows the swap, which is being done now",
+                 "Materialized views are refreshed, downstreams are run or foreign keys are validated.",
+                 "See backfill.steps.");
+    pg::sleep_interruptibly(between_looks);
+  }
 }
 
 void run_after_step(const Job &job, const Step &step) {

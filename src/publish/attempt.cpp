@@ -2,6 +2,7 @@
 #include "publish/attempt.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/units.hpp"
 #include "pg/random.hpp"
@@ -14,8 +15,9 @@ namespace backfill {
 namespace {
 
 constexpr Milliseconds first_pause = 50, longest_pause = 2000;
-constexpr Milliseconds job_patience = 2000;  // nobody but backfill's own processes waits for a job's lock
+constexpr Milliseconds job_patience = 2000;  // for a job's lock
 constexpr Milliseconds piece = 40;           // of a wait
+constexpr Milliseconds between_looks = 200;  // in a pause, who waits for us
 constexpr Milliseconds between_rounds = 4;
 constexpr int quick_rounds = 10;      // without waiting, before a try waits
 constexpr int quiet_tries = 3;        // that nobody is told of where nobody can be named
@@ -100,6 +102,15 @@ void limit_the_caller(const std::string &purpose) {
                  " before (idle_in_transaction_session_timeout), the server ends it and nothing is changed.");
 }
 
+// It waits for what the caller's transaction has locked.  It comes again; a user's session, which may have the lock as well, is
+// let be.
+void interrupt_holder(int job, pg::JobLock purpose) {
+  pg::as_extension([&] {
+    pg::execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'backfill'",
+                {pg::job_lock_holder(job, purpose)});
+  });
+}
+
 bool queues_others(pg::LockMode mode) { return mode > pg::LockMode::share_update_exclusive; }
 
 }  // namespace
@@ -115,6 +126,24 @@ Limits limits_of(const std::vector<Job> &jobs) {
     first = false;
   }
   return limits;
+}
+
+void with_patience(Milliseconds lock_timeout, const std::function<void()> &work) {
+  pg::as_extension([&] {
+    pg::set_local("deadlock_timeout", "10ms");
+    pg::set_local("lock_timeout", std::to_string(lock_timeout));
+    work();
+  });
+}
+
+void lock_job_in_time(int job, pg::JobLock purpose) {
+  try {
+    pg::subtransaction([&] { with_patience(job_patience, [&] { pg::lock_job(job, purpose); }); });
+  } catch (const Error &failure) {
+    if (!worth_another_try(failure)) throw;
+    if (failure.sqlstate == deadlock_detected) interrupt_holder(job, purpose);
+    throw Busy(job_lock_holders(job, purpose), "another session of the backfill is moving rows");
+  }
 }
 
 Try::Try(const Limits &limits, const Tries &before) : limits_(limits), before_(before), locked_at_(pg::now_ms()) {}
@@ -133,8 +162,10 @@ Tries Try::so_far() const {
 }
 
 void Try::lock_job(int job, pg::JobLock purpose) {
-  if (wait_up_to(job_patience, [&] { pg::lock_job(job, purpose); }) != Waited::had)
-    throw Busy(job_lock_holders(job, purpose), "another session of the backfill is moving rows");
+  std::int64_t const began = pg::now_ms();
+  lock_job_in_time(job, purpose);
+  locked_at_ = pg::now_ms();
+  waited_ += locked_at_ - began;
 }
 
 Try::Waited Try::wait_up_to(std::int64_t milliseconds, const std::function<void()> &take) {
@@ -229,45 +260,109 @@ std::string describe(const Tries &tries) {
   return text;
 }
 
-Tries with_tries(const Limits &wish, const std::string &purpose, const std::function<void(Try &)> &work,
-                 const std::function<void()> &before) {
-  Limits const limits = below_deadlock_timeout(wish);
-  Tries tries;
-  std::int64_t const deadline = pg::now_ms() + limits.give_up_after;
-  for (Milliseconds pause = first_pause;; pause = std::min(pause * 2, longest_pause)) {
-    if (before) pg::subtransaction(before);
-    Try attempt(limits, tries);
-    std::string why;
-    std::vector<Blocker> last;
-    std::vector<LockRequest> wanted;
+namespace {
+
+// Somebody waits for the ground.
+struct LetGo {};
+
+// Try after try.
+class Series {
+ public:
+  Series(const Limits &wish, const std::string &purpose)
+      : limits_(below_deadlock_timeout(wish)), purpose_(purpose), deadline_(pg::now_ms() + limits_.give_up_after) {}
+
+  Tries run(const std::function<void(Try &)> &work, const Ground &ground) {
+    while (!run_on_one_ground(work, ground)) rest(false);
+    limit_the_caller(purpose_);
+    return tries_;
+  }
+
+ private:
+  // False: the ground was let go.
+  bool run_on_one_ground(const std::function<void(Try &)> &work, const Ground &ground) {
     try {
       pg::subtransaction([&] {
-        pg::as_extension([&] {
-          pg::set_local("deadlock_timeout", "10ms");
-          pg::set_local("lock_timeout", std::to_string(limits.lock_timeout));
-          work(attempt);
-        });
+        for (bool anew = true; !try_once(work, ground, anew);) rest(true);
       });
-      limit_the_caller(purpose);
-      return attempt.so_far();
+      return true;
+    } catch (const LetGo &) {
+      return false;
+    }
+  }
+
+  // False: it gave way.
+  bool try_once(const std::function<void(Try &)> &work, const Ground &ground, bool &anew) {
+    std::optional<Try> attempt;
+    try {
+      if (ground) pg::subtransaction([&] { ground(anew); });
+      anew = false;
+      attempt.emplace(limits_, tries_);
+      pg::subtransaction([&] { with_patience(limits_.lock_timeout, [&] { work(*attempt); }); });
+      tries_ = attempt->so_far();
+      return true;
     } catch (const Busy &busy) {
-      why = busy.what();
-      last = busy.blockers;
-      wanted = busy.wanted;
+      count(attempt);
+      give_way(busy.wanted.empty() ? busy.blockers : holders(busy.wanted), busy.what());
     } catch (const Error &failure) {
       if (!worth_another_try(failure)) throw;
-      why = failure.what();
+      count(attempt);
+      give_way({}, failure.what());
     }
-    tries = attempt.so_far();
-    if (last.empty() && !wanted.empty()) last = lock_holders(wanted, long_open_factor * limits.lock_timeout);
-    remember(tries.met, last);
-    std::int64_t const left = deadline - pg::now_ms();
-    if (left <= 0) throw gave_up(purpose, limits, tries, last, why);
-    std::int64_t const rest = std::min<std::int64_t>(left, jittered(pause));
-    tell(purpose, tries, last, why, rest);
-    pg::sleep_interruptibly(static_cast<long>(rest));
-    tries.paused_ms += rest;
+    return false;
   }
+
+  void count(const std::optional<Try> &attempt) {
+    if (attempt)
+      tries_ = attempt->so_far();
+    else
+      tries_.count++;
+  }
+
+  std::vector<Blocker> holders(const std::vector<LockRequest> &wanted) const {
+    return lock_holders(wanted, long_open_factor * limits_.lock_timeout);
+  }
+
+  void give_way(const std::vector<Blocker> &last, const std::string &why) {
+    remember(tries_.met, last);
+    std::int64_t const left = deadline_ - pg::now_ms();
+    if (left <= 0) throw gave_up(purpose_, limits_, tries_, last, why);
+    rest_ = std::min<std::int64_t>(left, jittered(pause_));
+    pause_ = std::min(pause_ * 2, longest_pause);
+    tell(purpose_, tries_, last, why, rest_);
+  }
+
+  // Until the next try begins, with a look now and then who waits for us.
+  void rest(bool on_ground) {
+    std::int64_t const began = pg::now_ms(), end = began + rest_;
+    for (std::int64_t now = began; now < end; now = pg::now_ms()) {
+      Waiting const waiting = waiting_for_us();
+      if (!waiting.who.empty() && on_ground) throw LetGo();
+      if (waiting.longest > limits_.lock_timeout + limits_.max_lock) throw keeps_waiting(waiting);
+      pg::sleep_interruptibly(static_cast<long>(std::min<std::int64_t>(end - now, between_looks)));
+    }
+    tries_.paused_ms += pg::now_ms() - began;
+  }
+
+  KeepsWaiting keeps_waiting(const Waiting &waiting) const {
+    return {sqlstate::lock_not_available,
+            "could not " + purpose_ + ": others wait for what this transaction has locked before",
+            first_of(waiting.who) + ", after " + tries_text(tries_.count) + ".",
+            "Nothing was changed.  Try again, in a transaction of its own where that is possible."};
+  }
+
+  Limits const limits_;
+  std::string const &purpose_;
+  std::int64_t const deadline_;
+  Tries tries_;
+  Milliseconds pause_ = first_pause;
+  std::int64_t rest_ = 0;  // ms, until the next try
+};
+
+}  // namespace
+
+Tries with_tries(const Limits &limits, const std::string &purpose, const std::function<void(Try &)> &work,
+                 const Ground &ground) {
+  return Series(limits, purpose).run(work, ground);
 }
 
 }  // namespace backfill

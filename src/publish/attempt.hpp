@@ -52,6 +52,14 @@ struct Tries {
 // "in 2 tries: waited 210 ms for locks, held them 4 ms"; and of more than one try what was between them.
 std::string describe(const Tries &tries);
 
+// Runs work as the extension, so that no lock is waited for longer than that, and where two wait for each other it is us
+// whom the server ends.
+void with_patience(Milliseconds lock_timeout, const std::function<void()> &work);
+
+// A lock of a job, until the transaction ends, for which nobody but backfill's own processes waits.  Raises Busy naming
+// its holder when it is not free in time; one of backfill's own processes that waits for us is interrupted.
+void lock_job_in_time(int job, pg::JobLock purpose);
+
 // The locks and the clock of one try.  Lives for that try only.
 class Try {
  public:
@@ -88,14 +96,28 @@ class Try {
   std::int64_t in_the_way_since_ = 0;  // of the first lock that others queue behind; 0: none yet
 };
 
+// Raised by with_tries where others have waited for as long as one try may keep them, for locks that the transaction had
+// before the first: by trying again nobody would ever be done.
+class KeepsWaiting : public Error {
+ public:
+  using Error::Error;
+};
+
+// Done before each try, and kept where that is rolled back.  anew: nothing that it did before stands.
+using Ground = std::function<void(bool anew)>;
+
 // Runs work in tries, as the extension, until one succeeds.  Tells the caller by NOTICE who is in the way, now and then.
 // Raises 55P03 naming them when give_up_after has passed; any error that is not about locks ends it at once.  `purpose`
-// completes "could not ...".  `before`, if given, is done before each try and stays when that is rolled back.
+// completes "could not ...".
+//
+// Whoever waits for us between two tries waits for what is kept over them, and may be the one who is in the way: no try
+// would ever succeed, and no server would call that a deadlock.  So the ground is rolled back where somebody does, and
+// laid anew; where it is not the ground, KeepsWaiting is raised (55P03).
 //
 // In a transaction block of the caller the locks of the try that succeeded are held until he ends it.  He is told so, and
 // his session is not left to idle with them for longer than idle_with_locks.
 Tries with_tries(const Limits &limits, const std::string &purpose, const std::function<void(Try &)> &work,
-                 const std::function<void()> &before = {});
+                 const Ground &ground = {});
 
 inline constexpr Milliseconds idle_with_locks = 30000;
 

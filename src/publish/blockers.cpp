@@ -57,6 +57,18 @@ SELECT DISTINCT ON (h.granted, a.pid, p.gid)
  WHERE a.pid IS NOT NULL OR p.gid IS NOT NULL
  ORDER BY h.granted DESC, a.pid, p.gid, h.level DESC)";
 
+// A wait that has only just begun has no time yet.
+constexpr char waiting_sql[] = R"(
+WITH waits AS MATERIALIZED (
+  SELECT pid, min(waitstart) AS since FROM pg_locks
+   WHERE NOT granted AND NOT (locktype = 'object' AND classid = 'backfill.job'::regclass) GROUP BY pid)
+SELECT a.pid, a.usename, a.backend_type, a.state, a.application_name,
+       (1000 * extract(epoch FROM clock_timestamp() - a.xact_start))::bigint AS open_ms,
+       (1000 * extract(epoch FROM clock_timestamp() - coalesce(w.since, clock_timestamp())))::bigint AS waits_ms
+  FROM waits w JOIN pg_stat_activity a USING (pid)
+ WHERE a.backend_type NOT IN ('backfill', 'autovacuum worker') AND pg_backend_pid() = ANY (pg_blocking_pids(w.pid))
+ ORDER BY w.since)";
+
 // Activity is read once a transaction unless told otherwise.
 void read_activity_anew() { pg::execute("SELECT pg_stat_clear_snapshot()"); }
 
@@ -182,6 +194,19 @@ std::vector<Blocker> lock_holders(const std::vector<LockRequest> &wanted, std::i
     if (std::any_of(found.begin(), found.end(), [](const Blocker &blocker) { return blocker.holds; }))
       std::erase_if(found, [](const Blocker &blocker) { return !blocker.holds; });
     return found;
+  });
+}
+
+Waiting waiting_for_us() {
+  return pg::as_extension([] {
+    read_activity_anew();
+    Waiting waiting;
+    for (const pg::Row &row : pg::execute(waiting_sql)) {
+      waiting.who.push_back(session(row));
+      add(waiting.who.back().what, "waits for this transaction");
+      waiting.longest = std::max(waiting.longest, row.integer("waits_ms"));
+    }
+    return waiting;
   });
 }
 

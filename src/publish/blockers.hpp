@@ -32,6 +32,14 @@ std::string describe(const std::vector<Blocker> &blockers);  // joined by commas
 // gives way to whoever waits; and transactions open for longer than `long_open` ms.
 std::vector<Blocker> lock_holders(const std::vector<LockRequest> &wanted, std::int64_t long_open);
 
+// Others that wait for a lock which this transaction holds, since when at most.  Not the extension's own processes, nor an
+// autovacuum, nor whoever waits for a job's lock, which is never for long.
+struct Waiting {
+  std::vector<Blocker> who;
+  std::int64_t longest = 0;  // ms
+};
+Waiting waiting_for_us();
+
 // The process that holds a lock of the job; nobody when it is free.
 std::vector<Blocker> job_lock_holders(int job, pg::JobLock purpose);
 

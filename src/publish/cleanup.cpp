@@ -115,11 +115,19 @@ void validate_now(const Job &job) {
     if (step.status == "done") continue;
     try {
       pg::subtransaction([&] { run_after_step(job, step); });
+    } catch (const KeepsWaiting &) {
+      throw;
     } catch (const Error &failure) {
       if (failure.sqlstate.compare(0, 2, "57") == 0) throw;
       pg::warning(failure.what(), failure.detail, failure.hint);
     }
   }
+}
+
+// What the coordinator has not come to is done upon the way out.
+void complete_now(const Job &job) {
+  validate_now(job);
+  refresh_now(job);
 }
 
 // Somebody dropped the table in service: the archive holds the only rows there are.
@@ -134,11 +142,10 @@ void let_go_of_archive(const Job &job, Try &attempt) {
 
 // nullopt: there was nothing left to be done.
 std::optional<Tries> finish(const Job &job, const Limits &limits) {
+  await_after_steps(job, "finish " + job.name, limits.give_up_after);
   keep_workers_out(job, limits, "finish " + job.name);
   if (was_finished(job)) return std::nullopt;
-  validate_now(job);
-  refresh_now(job);
-  return with_tries(limits, "finish " + job.name, [&](Try &attempt) {
+  auto const end = [&](Try &attempt) {
     require_state(job);
     if (is_last_version(job)) {
       let_go_of_archive(job, attempt);
@@ -147,6 +154,9 @@ std::optional<Tries> finish(const Job &job, const Limits &limits) {
       drop_what_is_left(job, out_of_service(job.shadow, job.archive), attempt);
       record_ended(job, "finished", "The archive was dropped " + describe(attempt.so_far()) + ".");
     }
+  };
+  return with_tries(limits, "finish " + job.name, end, [&](bool anew) {
+    if (anew) complete_now(job);
   });
 }
 
@@ -184,14 +194,14 @@ std::string finish_job(const Job &job) {
 
 std::string cancel_job(const Job &job) {
   require_allowed(job.name, parse_state(job.state), Action::cancel);
-  if (was_rolled_back(job.id)) {
-    validate_now(job);
-    refresh_now(job);
-  }
-  Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, [&](Try &attempt) {
+  bool const in_use = was_rolled_back(job.id);
+  auto const end = [&](Try &attempt) {
     require_state(job);
     drop_what_is_left(job, out_of_service(job.shadow, job.archive), attempt);
     record_ended(job, "cancelled", "What was built was dropped " + describe(attempt.so_far()) + ".");
+  };
+  Tries const tries = with_tries(limits_of({job}), "cancel " + job.name, end, [&](bool anew) {
+    if (anew && in_use) complete_now(job);
   });
   return "cancelled " + job.name + " " + describe(tries) + "; nothing of it is left but the record";
 }

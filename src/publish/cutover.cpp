@@ -185,14 +185,16 @@ void exchange_tables(const std::vector<Cutover> &cutovers, Try &attempt) {
 std::int64_t drain_backlog(const Job &job, bool forward) {
   std::int64_t keys = 0;
   if (pending_keys(job) <= final_drain_limit) return keys;
-  pg::lock_job(job.id, pg::JobLock::drain);
-  TableShape const shape = read_shape(job);
-  while (pending_keys(job) > final_drain_limit) {
-    DrainResult const drained = drain_once(job, shape, forward, backlog_batch);
-    keys += drained.keys;
-    if (drained.taken == 0) break;
-    pg::check_for_interrupts();
-  }
+  lock_job_in_time(job.id, pg::JobLock::drain);
+  with_patience(limits_of({job}).lock_timeout, [&] {
+    TableShape const shape = read_shape(job);
+    while (pending_keys(job) > final_drain_limit) {
+      DrainResult const drained = drain_once(job, shape, forward, backlog_batch);
+      keys += drained.keys;
+      if (drained.taken == 0) break;
+      pg::check_for_interrupts();
+    }
+  });
   return keys;
 }
 

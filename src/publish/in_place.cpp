@@ -159,22 +159,23 @@ Error rows_come_or_go(const Job &job, std::int64_t rows) {
                "swap}.");
 }
 
-// The archive while it is made: the rows in scope that differ from the new version, as they are.  It is made and kept in step
-// in the caller's transaction, outside of the tries, which may begin anew; from its first moment nobody else drains.
+// The archive while it is made: the rows in scope that differ from the new version, as they are.  It is the ground of the
+// tries, made once and kept in step; from its first moment nobody else drains.
 class Before {
  public:
   explicit Before(const Job &job) : tables_(job) {}
 
   // What may take long.  Raises Overtaken, or 55000 where rows would come or go.
-  void catch_up() {
+  void catch_up(bool anew) {
     const Job &job = tables_.job();
-    pg::lock_job(job.id, pg::JobLock::drain);
-    if (!made_) {
-      drain_backlog(job, true);
-      make();
-      made_ = true;
-    }
-    (void)follow();
+    lock_job_in_time(job.id, pg::JobLock::drain);
+    with_patience(limits_of({job}).lock_timeout, [&] {
+      if (anew) {
+        drain_backlog(job, true);
+        make();
+      }
+      (void)follow();
+    });
   }
 
   // Drains what waits, and follows it.  Returns the log rows taken.
@@ -272,7 +273,6 @@ class Before {
   }
 
   Tables tables_;
-  bool made_ = false;
 };
 
 Error too_long(const Job &job, const std::string &verb, const std::string &what, const std::string &hint) {
@@ -438,7 +438,7 @@ std::string publish_in_place(const std::vector<Job> &jobs) {
           drop_twins(job, set_after_steps(job.id, pg::as_extension([&] { return after_in_place(job); })));
           fault("publish", "recorded");
         },
-        [&] { before.catch_up(); });
+        [&](bool anew) { before.catch_up(anew); });
     pg::set_local("synchronous_commit", "local");
     fault_at_commit("publish");
     return "published " + job.name + " " + describe(tries) + "; " + told(job, rows, until) + tell_refreshes(job) +
@@ -469,7 +469,7 @@ std::string roll_back_in_place(const Job &job, const std::vector<std::string> &d
         drop_twins(job, set_after_steps(job.id, pg::as_extension([&] { return after_in_place(job); })));
         fault("rollback", "recorded");
       },
-      [&] { drain_backlog(job, false); });
+      [&](bool) { drain_backlog(job, false); });
   return describe(tries) + "; " + story;
 }
 

@@ -113,7 +113,7 @@ std::string publish_by_swap(const std::vector<Job> &jobs) {
   std::vector<Swap> const swaps = publishing(jobs);
   fault("publish", "begun");
   try {
-    auto const drain = [&] {
+    auto const drain = [&](bool) {
       for (const Swap &swap : swaps) drain_backlog(swap.job, true);
     };
     Tries const tries = with_tries(

@@ -31,6 +31,10 @@ void run_after_step(const Job &job, const Step &step);
 // The stage that a job is at which is published, or was rolled back, and still has such steps to run.
 std::optional<int> open_after_stage(const Job &job);
 
+// Waits while the coordinator does these steps, at most so long: done in the caller's transaction, as finish and cancel do
+// them otherwise, the locks of one last as long as all that comes after it.  REQUIRES: the coordinator can see them.
+void await_after_steps(const Job &job, const std::string &purpose, Milliseconds patience);
+
 // Ends the retention of archives whose time has come (jobs_past_retention): of one, for the coordinator, which commits
 // between them; or in the transaction of backfill_maintain(), where the locks on the tables of the first are held until
 // all are done: so of as many of the caller's as can be done at once.  False: it was tried in vain, and a warning says why.

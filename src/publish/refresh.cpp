@@ -343,6 +343,8 @@ void refresh_now(const Job &job) {
         if (contents) (void)put_in_place(job, step, *contents);
       });
       settle(step, nullptr);
+    } catch (const KeepsWaiting &) {
+      throw;
     } catch (const Error &failure) {
       if (failure.sqlstate.compare(0, 2, "57") == 0) throw;
       settle(step, &failure);

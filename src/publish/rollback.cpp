@@ -3,6 +3,8 @@
 //
 // The rejected version becomes the shadow again and is kept in step by the forward capture, which is installed on the
 // restored table in the same transaction: it can be audited, published again, or cancelled.
+#include <utility>
+
 #include "capture/capture.hpp"
 #include "capture/carried.hpp"
 #include "capture/drain.hpp"
@@ -47,19 +49,22 @@ class Alignment {
  public:
   explicit Alignment(const Job &job) : job_(job) {}
 
-  // Nobody but us works on the old version, so this may take its time.  No other session drains any more until the end
-  // of the transaction.
+  // At leisure: nobody writes to the old version but us, who reads it is kept waiting only where its shape differs, and no
+  // other session drains any more until the end of the transaction.  Raises Busy while it is in use.
   void make(const TableShape &shape) {
-    pg::subtransaction([&] {
-      pg::as_extension([&] {
-        pg::lock_job(job_.id, pg::JobLock::drain);
-        lock_archive();
+    with_patience(limits_of({job_}).lock_timeout, [&] {
+      lock_job_in_time(job_.id, pg::JobLock::drain);
+      on_archive([&] {
+        (void)pg::lock_relation(job_.archive, pg::LockMode::share_update_exclusive);
         loosen(job_, old_version(job_));
-        drain_what_is_there(job_, shape);
-        left_ = tighten(job_, old_version(job_));
-        seen_ = table_fingerprint(job_);
       });
+      drain_what_is_there(job_, shape);
+      on_archive([&] { left_ = tighten(job_, old_version(job_)); });
+      seen_ = table_fingerprint(job_);
     });
+  }
+
+  void warn() const {
     if (!left_.empty())
       pg::warning("the old version does not allow all that the table demands now", joined(left_, "\n"),
                   "It goes without; run these statements when its rows allow it.");
@@ -75,17 +80,13 @@ class Alignment {
   }
 
  private:
-  // Who reads it keeps nobody waiting but us.
-  void lock_archive() {
-    pg::set_local("lock_timeout", std::to_string(limits_of({job_}).give_up_after) + "ms");
+  template <typename Fn>
+  void on_archive(Fn fn) const {
     try {
-      (void)pg::lock_relation(job_.archive, pg::LockMode::access_exclusive);
+      fn();
     } catch (const Error &failure) {
       if (failure.sqlstate != sqlstate::lock_not_available) throw;
-      throw Error(sqlstate::lock_not_available, "the old version of table \"" + job_.target_name + "\" is in use",
-                  "Somebody has held a lock on " + display_name(job_.target_schema, job_.archive_name) +
-                      " for longer than publish.give_up_after.",
-                  "Look for him in pg_locks; nothing was changed.");
+      throw Busy(LockRequest{job_.archive}, "the old version is in use");
     }
   }
 
@@ -133,6 +134,17 @@ void turn_capture_back(const Swap &swap) {
   install_capture(now);
 }
 
+// What the old version refuses of the rows is told with the way out.
+void align(const Job &job, const TableShape &shape, Alignment &alignment) {
+  try {
+    pg::subtransaction([&] { alignment.make(shape); });
+  } catch (const Busy &) {
+    throw;
+  } catch (const Error &failure) {
+    throw explain_refusal(job, shape, failure);
+  }
+}
+
 std::string sum_up(const Carried &carried, const std::vector<Unplaced> &given_up) {
   std::string text = "carried over from since publish: " + describe(carried);
   if (!given_up.empty()) text += "; given up: " + describe(given_up);
@@ -150,15 +162,20 @@ std::string roll_back_by_swap(const Job &job, const std::vector<std::string> &di
 
   TableShape const shape = read_shape(job);
   Alignment alignment(job);
-  try {
-    alignment.make(shape);
+  bool told = false;
+  auto const ground = [&](bool anew) {
+    if (!anew) {
+      drain_backlog(job, false);
+      return;
+    }
+    align(job, shape, alignment);
     fault("rollback", "aligned");
-  } catch (const Error &failure) {
-    throw explain_refusal(job, shape, failure);
-  }
-  require_placed(job, shape, discard);
-  pg::notice("rolling back " + job.name + " carries over: " + describe(count_carried(job, shape)),
-             "So much has changed since publish; what is written from now on until the swap is carried over too.");
+    if (std::exchange(told, true)) return;
+    alignment.warn();
+    require_placed(job, shape, discard);
+    pg::notice("rolling back " + job.name + " carries over: " + describe(count_carried(job, shape)),
+               "So much has changed since publish; what is written from now on until the swap is carried over too.");
+  };
 
   Swap const swap = rolling_back(job);
   std::string story;
@@ -188,7 +205,7 @@ std::string roll_back_by_swap(const Job &job, const std::vector<std::string> &di
         drop_twins(job, set_after_steps(job.id, cutovers.front().after));
         fault("rollback", "recorded");
       },
-      [&] { drain_backlog(job, false); });
+      ground);
   return describe(tries) + "; " + story;
 }
 

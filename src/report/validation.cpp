@@ -444,18 +444,32 @@ std::string block(const char *time, const std::string &title, const std::string 
   return title + "\n\n**When:** " + time + "\n\n" + sql(queries) + "\n";
 }
 
+// Of the settings that a transform's values may depend on, those that the reader's session has otherwise.
+struct Session {
+  std::string set = "SET search_path = ", reset = "RESET search_path;\nRESET TimeZone;";
+};
+Session session_of_planner(const Job &job) {
+  Session session;
+  session.set += job.search_path + ";\nSET TimeZone = " + quote_literal(job.time_zone) + ";";
+  for (const auto &[name, value] : other_settings(job)) {
+    session.set += "\nSET " + name + " = " + quote_literal(value) + ";";
+    session.reset += "\nRESET " + name + ";";
+  }
+  return session;
+}
+
 std::string queries(const Material &of, const Pair &pair, const char *time) {
   const Job &job = of.facts.job;
+  Session const session = session_of_planner(job);
   std::string out =
-      block(time, "Names in checks mean what they meant in the planner's session:",
-            "SET search_path = " + job.search_path + ";\nSET TimeZone = " + quote_literal(job.time_zone) + ";");
+      block(time, "Names and values in checks mean what they meant in the planner's session:", session.set);
   out += block(time, "Row counts:", count_chunks(of, pair));
   out += block(time, "Keys:", double_keys(of, pair));
   out += block(time, "Nulls:", left_nulls(of, pair));
   out += block(time, "Totals:", totals_by_day(of, pair));
   out += block(time, "References:", foreign_keys(of, pair));
   out += block(time, "The checks of the backfill:", job_checks(of, pair));
-  return out + block(time, "Back to the session's own settings:", "RESET search_path;\nRESET TimeZone;");
+  return out + block(time, "Back to the session's own settings:", session.reset);
 }
 
 // The archive has those rows only that were written, so it is nothing to count.

@@ -321,6 +321,7 @@ std::string cancel_backfill(const std::string &name) {
   Job const seen = job_for_caller(name);
   if (seen.state == "cancelled") return tell_ended(name, State::cancelled);
   require(seen, Action::cancel);
+  await_after_steps(seen, "cancel " + name, seen.spec.publish.give_up_after);
   take_over(seen);
   fault("cancel", "taken_over");
   fault_at_commit("cancel");

@@ -191,6 +191,14 @@ with_probe('a prepared transaction', sub {
 
 # -- the way back, and the end, take locks with the same care
 
+value($node, q{ALTER TABLE t ALTER COLUMN v SET DEFAULT 7});
+my $archive = value($node, q{SELECT archive FROM backfill.jobs WHERE name = 't'});
+say_to($reader, "BEGIN; SELECT count(*) FROM $archive");
+with_probe('who reads the old version, which has to be altered', sub {
+  like(try_to(q{SELECT backfill_rollback('t')}), qr/ERROR:  55P03: +could not roll back t.*In the way: process $pid .*ACCESS SHARE on $archive/s,
+    'who reads the old version is named');
+});
+say_to($reader, 'COMMIT');
 say_to($reader, 'BEGIN; SELECT count(*) FROM t');
 with_probe('the way back and the end', sub {
   like(try_to(q{SELECT backfill_rollback('t')}), qr/ERROR:  55P03: +could not roll back t.*In the way: process $pid/s, 'rollback names him');

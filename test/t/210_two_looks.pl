@@ -356,6 +356,42 @@ race refreshed => sub {
   release(109);
 };
 
+# Somebody finishes a job whose materialized views are being refreshed.  Were they refreshed in his transaction, the readers of
+# the first would wait while the second is computed, for the lock under which its contents were put in place.
+# Defence: while the coordinator is there to do it, he waits for it.
+race refreshes_left => sub {
+  table_with_control($node, 'chained');
+  value($node, q{
+    CREATE FUNCTION gate_of(lock integer, n bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM pg_advisory_xact_lock_shared(lock);
+      RETURN n;
+    END $$;
+    CREATE MATERIALIZED VIEW link_one AS SELECT gate_of(118, count(*)) AS n FROM chained WHERE label LIKE 'new%';
+    CREATE MATERIALIZED VIEW link_two AS SELECT gate_of(119, n) AS n FROM link_one});
+  plan_job($node, 'chained');
+  value($node, q{SELECT backfill_run('chained')});
+  settle($node, 'chained', 'ready');
+  hold($_) foreach 118, 119;
+  value($node, q{SELECT backfill_publish('chained')});
+  my $gate = q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = %d AND NOT granted)};
+  $node->poll_query_until('postgres', sprintf $gate, 118) or die 'nobody refreshes';
+  my %finisher = (out => '', err => '');
+  $finisher{handle} =
+    start_session(q{SET application_name = 'finisher'; SELECT backfill_finish('chained')}, \$finisher{out}, \$finisher{err});
+  until_true(sub { $finisher{handle}->pump_nb; return $finisher{err} ne '' || value($node, q{SELECT EXISTS (SELECT FROM pg_locks JOIN
+    pg_stat_activity USING (pid) WHERE application_name = 'finisher' AND objid = 118 AND NOT granted)}) eq 't' });
+  release(118);
+  $node->poll_query_until('postgres', sprintf $gate, 119) or die 'nobody refreshes the second';
+  my (undef, $read) = $node->psql('postgres', q{SET lock_timeout = '2s'; SELECT n FROM link_one});
+  is($read, '200', 'finish while one view after the other is refreshed: the first can be read');
+  release(119);
+  $finisher{handle}->finish;
+  like($finisher{out}, qr/^finished chained/, '- it is done when they are') or diag($finisher{err});
+  like($finisher{err}, qr/finish chained waits for what follows the swap/, '- and had said what it waits for');
+  is(value($node, 'SELECT n FROM link_two'), '200', '- the second is fresh as well');
+};
+
 # A publisher waits for a table that refers to his.  Had he his own locked by then, its readers would wait as long.
 # Defence: the table in service is locked last.
 race ordered => sub {
@@ -385,6 +421,91 @@ race ordered => sub {
   $publisher->finish;
   like($out, qr/^published ordered/, '- he gets it in the end') or diag($err);
   value($node, q{SELECT backfill_finish('ordered')});
+};
+
+# A transaction that has read the table reads the old version, which a rollback has locked to bring it into shape; the rollback gives
+# way to it, again and again, and it waits all the time.  The same befalls a prepared statement that is taking its locks as
+# a publish commits: it has locked the view and goes on to a table that is the old version by then.
+# Defence: between tries nothing is kept that somebody waits for.
+race reads_both => sub {
+  ready_job('reads_both', more => ', publish: {give_up_after: 20s}');
+  value($node, q{SELECT backfill_publish('reads_both')});
+  value($node, q{ALTER TABLE reads_both ALTER COLUMN label SET DEFAULT 'by default'});
+  my $archive = job($node, 'reads_both', 'archive');
+  hold(116);
+  my $fault = 'rollback_aligned:wait:116#rollback_of_reads_both';
+  my %session = (out => '', err => '');
+  $session{handle} = start_session("LOAD 'backfill'; SET backfill.fault = '$fault'; SELECT backfill_rollback('reads_both')",
+    \$session{out}, \$session{err});
+  awaits($fault);
+  my %reader = (out => '', err => '');
+  $reader{handle} = start_session(
+    "SET application_name = 'reader'; BEGIN; SELECT FROM reads_both LIMIT 1; SELECT count(*) FROM $archive; COMMIT",
+    \$reader{out}, \$reader{err});
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE application_name = 'reader' AND NOT granted)}) or die 'nobody waits';
+  release(116);
+  $_->{handle}->finish foreach \%session, \%reader;
+  like($session{out}, qr/^rolled back reads_both/, 'a reader of both versions waits for a rollback that gives way to it: it is done')
+    or diag($session{err});
+  is($reader{out} =~ s/\s//gr, '201', '- and he has read both') or diag($reader{err});
+  fails('- and nothing is lost', equals_transform($node, 'reads_both', job($node, 'reads_both', 'shadow')));
+  is(value($node, q{SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'reads_both'::regclass AND adnum =
+    (SELECT attnum FROM pg_attribute WHERE attrelid = 'reads_both'::regclass AND attname = 'label')}),
+    q{'by default'::text}, '- nor what was changed of the table since publish');
+  value($node, q{SELECT backfill_cancel('reads_both')});
+};
+
+# Somebody alters the old version and rolls back in one transaction; the coordinator, at work to carry a row into the old version,
+# waits for him, and he for it.  Whoever looks for a deadlock finds none, or gives way and comes again.
+# Defence: a process of the extension that waits for him is told to stop.
+race drained => sub {
+  ready_job('drained', more => ', publish: {give_up_after: 20s}');
+  value($node, q{SELECT backfill_publish('drained')});
+  my $archive = job($node, 'drained', 'archive');
+  hold(120);
+  my %session = (out => '', err => '');
+  $session{handle} = start_session(qq{SET application_name = 'altering'; BEGIN; ALTER TABLE $archive ALTER COLUMN label SET DEFAULT 'else';}
+      . q{ SELECT pg_advisory_xact_lock_shared(120); SELECT backfill_rollback('drained'); COMMIT}, \$session{out}, \$session{err});
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE application_name = 'altering' AND NOT granted)}) or die 'nobody alters';
+  poke($node, 'drained');
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE backend_type = 'backfill' AND locktype = 'relation' AND NOT granted)}) or die 'nobody drains';
+  release(120);
+  $session{handle}->finish;
+  like($session{out}, qr/^rolled back drained/m, 'a rollback by whom the drain waits for: it is done') or diag($session{err});
+  ok(settle($node, 'drained', 'ready'), '- the job goes on');
+  fails('- and nothing is lost', equals_transform($node, 'drained', job($node, 'drained', 'shadow')));
+  value($node, q{SELECT backfill_cancel('drained')});
+};
+
+# In one transaction a table is published and then another, which somebody has read who goes on to read the first.  Tries
+# for the second would go on for as long as give_up_after, and all who read the first would wait.
+# Defence: who has waited for longer than one try may keep him ends them.
+race in_one_block => sub {
+  ready_job($_) foreach qw(block_a block_b);
+  hold(117);
+  my %reader = (out => '', err => '');
+  $reader{handle} = start_session(q{SET application_name = 'reader'; BEGIN; SELECT FROM block_b LIMIT 1; SELECT pg_advisory_xact_lock_shared(117);}
+      . q{ SELECT count(*) FROM block_a; COMMIT}, \$reader{out}, \$reader{err});
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE application_name = 'reader' AND NOT granted)}) or die 'nobody waits';
+  my %session = (out => '', err => '');
+  $session{handle} = start_session(q{BEGIN; SELECT backfill_publish('block_a'); SELECT backfill_publish('block_b'); COMMIT},
+    \$session{out}, \$session{err});
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%publish(''block_b'')%'
+    AND pid <> pg_backend_pid())}) or die 'nobody publishes';
+  release(117);
+  my $begun = time;
+  $_->{handle}->finish foreach \%session, \%reader;
+  cmp_ok(time - $begun, '<', 30, 'two publishes in one transaction, the second behind a reader of the first: nobody waits for long');
+  like($session{err}, qr/could not publish block_b: others wait for what this transaction has locked before/, '- the transaction is told why');
+  is($reader{out} =~ s/\s//gr, '201', '- the reader reads') or diag($reader{err});
+  is(job($node, $_, 'state'), 'ready', "- $_ is not published") foreach qw(block_a block_b);
+  value($node, q{SELECT backfill_publish('block_a', 'block_b')});
+  is(job($node, $_, 'state'), 'published', "- in one call $_ is") foreach qw(block_a block_b);
+  value($node, "SELECT backfill_finish('$_')") foreach qw(block_a block_b);
 };
 
 $node->stop;
