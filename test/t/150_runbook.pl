@@ -298,7 +298,20 @@ value($node, q{
 my $named = runbook('names');
 like($named, qr/AS "w, new"/, 'the type of an added column is known');
 like($named, qr/FROM partners AS partner/, 'and the table of a check');
+unlike($named, qr/xmloption/, 'what the session has as the planner had it is not set');
 value($node, q{SELECT backfill_cancel('names')});
+
+# -- what values depend on is as it was when the job was planned
+
+value($node, q{SET xmloption = document; SELECT backfill_plan($$ {name: settings, scope: {table: his.rows}, strategy: {chunk_by: blocks},
+  transform: {set: {v: v + 1}}} $$)});
+value($node, q{SELECT backfill_run('settings')});
+wait_state($node, 'settings', 'ready');
+my @set = blocks(runbook('settings'));
+like(run_blocks('settings of the planner', 'Validation/Before', @set, { section => 'Validation', title => 'Before', sql => 'SHOW xmloption;' }),
+  qr/\bcontent\n?\z/, 'they are set, and afterwards the session has its own');
+like(join('', map { $_->{sql} } @set), qr/SET xmloption = 'document';[\s\S]*RESET xmloption;/, 'for the queries between');
+value($node, q{SELECT backfill_cancel('settings')});
 
 $node->stop;
 done_testing();
