@@ -295,11 +295,11 @@ race in_batches => sub {
 
 # A worker validates a key under the job's lock while the job is finished.  Were the key validated by finish before it asks for
 # that lock, each would wait for what the other has.
-# Defence: finish keeps the workers out before it locks any table.
+# Defence: finish, when it has waited long enough for what they do, keeps the workers out before it locks any table.
 race validated => sub {
   table_with_control($node, 'validated');
   value($node, 'CREATE TABLE child (id bigint REFERENCES validated); INSERT INTO child VALUES (0)');
-  plan_job($node, 'validated');
+  plan_job($node, 'validated', more => ', publish: {give_up_after: 8s}');
   value($node, q{SELECT backfill_run('validated')});
   settle($node, 'validated', 'ready');
   hold(107);
