@@ -107,6 +107,14 @@ std::optional<int> next_after_stage(int job) {
   });
 }
 
+bool runs_after_step(int job) {
+  return pg::as_extension([&] {
+    return pg::query_boolean(
+        "SELECT EXISTS (SELECT FROM backfill.step WHERE job_id = $1 AND phase = 'after' AND status = 'running')",
+        {job});
+  });
+}
+
 int retry_after_steps(int job) {
   return pg::as_extension([&] {
     return static_cast<int>(

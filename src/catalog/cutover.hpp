@@ -37,7 +37,8 @@ std::vector<std::string> set_after_steps(int job, const std::vector<Step> &steps
 // Steps after a swap, also after the one that rolls back.
 bool was_rolled_back(int job);                 // published once, and not now
 std::optional<int> next_after_stage(int job);  // the lowest with one to be done or being done
-int retry_after_steps(int job);                // failed ones become pending; how many
+bool runs_after_step(int job);
+int retry_after_steps(int job);  // failed ones become pending; how many
 
 // Ids of the published jobs whose retention has ended, oldest first.
 std::vector<int> jobs_past_retention();

@@ -13,6 +13,7 @@
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
+#include "publish/blockers.hpp"
 #include "publish/movers.hpp"
 #include "publish/publish.hpp"
 
@@ -21,7 +22,8 @@ namespace backfill {
 namespace {
 
 constexpr Milliseconds release_patience = 5000;
-constexpr long between_looks = 100;  // ms
+constexpr long between_looks = 100;   // ms
+constexpr long longest_break = 3000;  // ms, of a coordinator between two steps that it may do now
 
 // Under the drain lock no swap can exchange the tables meanwhile.
 void release_foreign_keys(const Job &job) {
@@ -58,6 +60,16 @@ void validate_foreign_key(Oid relation, const std::string &name) {
   }
 }
 
+// There are some, there is another process that coordinates, and it can see them: not what is published in this very
+// transaction, which moves rows until its end.
+bool coordinator_does_steps(const Job &job) {
+  return pg::as_extension([&] {
+    int const coordinator = pg::job_lock_holder(job.id, pg::JobLock::life);
+    return coordinator != 0 && coordinator != pg::my_pid() &&
+           pg::job_lock_holder(job.id, pg::JobLock::drain) != pg::my_pid() && open_after_stage(job).has_value();
+  });
+}
+
 }  // namespace
 
 std::optional<int> open_after_stage(const Job &job) {
@@ -67,14 +79,14 @@ std::optional<int> open_after_stage(const Job &job) {
 
 void await_after_steps(const Job &job, const std::string &purpose, Milliseconds patience) {
   if (!pg::isolation_is_read_committed()) return;  // we would not see them done
-  auto const is_ours = [&](pg::JobLock lock) { return pg::job_lock_holder(job.id, lock) == pg::my_pid(); };
   std::int64_t const deadline = pg::now_ms() + patience;
-  for (bool told = false; pg::now_ms() < deadline; told = true) {
-    bool const alone = pg::job_lock_holder(job.id, pg::JobLock::life) == 0 || is_ours(pg::JobLock::life);
-    // Who published in this very transaction moves rows until its end.
-    if (alone || is_ours(pg::JobLock::drain) || !open_after_stage(job)) return;
+  std::int64_t seen_at_work = pg::now_ms();
+  for (bool told = false; coordinator_does_steps(job); told = true) {
+    std::int64_t const now = pg::now_ms();
+    if (runs_after_step(job.id)) seen_at_work = now;
+    if (now > deadline || now > seen_at_work + longest_break || own_process_waits_for_us()) return;
     if (!told)
-      pg::notice(purpose + " waits for what follows the swap, which is being done now",
+      pg::notice(purpose + " waits for what follows the swap",
                  "Materialized views are refreshed, downstreams are run or foreign keys are validated.",
                  "See backfill.steps.");
     pg::sleep_interruptibly(between_looks);

@@ -335,7 +335,8 @@ class Series {
   void rest(bool on_ground) {
     std::int64_t const began = pg::now_ms(), end = began + rest_;
     for (std::int64_t now = began; now < end; now = pg::now_ms()) {
-      Waiting const waiting = waiting_for_us();
+      Waiting const waiting = waiting_for_us(tries_.met);
+      tries_.longest_ms = std::max(tries_.longest_ms, waiting.longest);
       if (!waiting.who.empty() && on_ground) throw LetGo();
       if (waiting.longest > limits_.lock_timeout + limits_.max_lock) throw keeps_waiting(waiting);
       pg::sleep_interruptibly(static_cast<long>(std::min<std::int64_t>(end - now, between_looks)));
@@ -344,10 +345,9 @@ class Series {
   }
 
   KeepsWaiting keeps_waiting(const Waiting &waiting) const {
-    return {sqlstate::lock_not_available,
-            "could not " + purpose_ + ": others wait for what this transaction has locked before",
-            first_of(waiting.who) + ", after " + tries_text(tries_.count) + ".",
-            "Nothing was changed.  Try again, in a transaction of its own where that is possible."};
+    return {sqlstate::lock_not_available, "could not " + purpose_ + ": others wait for this transaction to end",
+            "After " + tries_text(tries_.count) + ": " + first_of(waiting.who) + ".",
+            "Nothing was changed.  Try again when they are done, in a transaction of its own."};
   }
 
   Limits const limits_;

@@ -96,8 +96,8 @@ class Try {
   std::int64_t in_the_way_since_ = 0;  // of the first lock that others queue behind; 0: none yet
 };
 
-// Raised by with_tries where others have waited for as long as one try may keep them, for locks that the transaction had
-// before the first: by trying again nobody would ever be done.
+// Raised by with_tries where others have waited for longer than one try may keep them, for locks that the transaction had
+// before the first, or for its snapshot while they are in the way: by trying again nobody would ever be done.
 class KeepsWaiting : public Error {
  public:
   using Error::Error;

@@ -60,9 +60,9 @@ SELECT DISTINCT ON (h.granted, a.pid, p.gid)
 // A wait that has only just begun has no time yet.
 constexpr char waiting_sql[] = R"(
 WITH waits AS MATERIALIZED (
-  SELECT pid, min(waitstart) AS since FROM pg_locks
+  SELECT pid, min(waitstart) AS since, bool_or(locktype = 'virtualxid') AS for_snapshot FROM pg_locks
    WHERE NOT granted AND NOT (locktype = 'object' AND classid = 'backfill.job'::regclass) GROUP BY pid)
-SELECT a.pid, a.usename, a.backend_type, a.state, a.application_name,
+SELECT a.pid, a.usename, a.backend_type, a.state, a.application_name, w.for_snapshot,
        (1000 * extract(epoch FROM clock_timestamp() - a.xact_start))::bigint AS open_ms,
        (1000 * extract(epoch FROM clock_timestamp() - coalesce(w.since, clock_timestamp())))::bigint AS waits_ms
   FROM waits w JOIN pg_stat_activity a USING (pid)
@@ -197,22 +197,35 @@ std::vector<Blocker> lock_holders(const std::vector<LockRequest> &wanted, std::i
   });
 }
 
-Waiting waiting_for_us() {
-  return pg::as_extension([] {
+Waiting waiting_for_us(const std::vector<Blocker> &met) {
+  return pg::as_extension([&] {
     read_activity_anew();
     Waiting waiting;
     for (const pg::Row &row : pg::execute(waiting_sql)) {
-      waiting.who.push_back(session(row));
-      add(waiting.who.back().what, "waits for this transaction");
+      Blocker one = session(row);
+      bool const in_the_way =
+          std::any_of(met.begin(), met.end(), [&](const Blocker &other) { return other.who == one.who; });
+      if (row.boolean("for_snapshot") && !in_the_way) continue;
+      add(one.what, "waits for this transaction");
+      waiting.who.push_back(std::move(one));
       waiting.longest = std::max(waiting.longest, row.integer("waits_ms"));
     }
     return waiting;
   });
 }
 
+bool own_process_waits_for_us() {
+  return pg::as_extension([] {
+    read_activity_anew();
+    return pg::query_boolean(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE backend_type = 'backfill' AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))");
+  });
+}
+
 std::vector<Blocker> job_lock_holders(int job, pg::JobLock purpose) {
-  int const pid = pg::job_lock_holder(job, purpose);
   return pg::as_extension([&] {
+    int const pid = pg::job_lock_holder(job, purpose);
     read_activity_anew();
     std::vector<Blocker> found;
     for (const pg::Row &row :

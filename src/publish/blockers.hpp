@@ -32,13 +32,16 @@ std::string describe(const std::vector<Blocker> &blockers);  // joined by commas
 // gives way to whoever waits; and transactions open for longer than `long_open` ms.
 std::vector<Blocker> lock_holders(const std::vector<LockRequest> &wanted, std::int64_t long_open);
 
-// Others that wait for a lock which this transaction holds, since when at most.  Not the extension's own processes, nor an
-// autovacuum, nor whoever waits for a job's lock, which is never for long.
+// Others that wait for this transaction.  Not the extension's own processes, nor an autovacuum, nor whoever waits for a
+// job's lock, which is never for long.  Who waits for our snapshot to go, as CREATE INDEX CONCURRENTLY does on whatever
+// table, counts only where he is among those `met` in the way.
 struct Waiting {
   std::vector<Blocker> who;
-  std::int64_t longest = 0;  // ms
+  std::int64_t longest = 0;  // ms, for which one of them has waited
 };
-Waiting waiting_for_us();
+Waiting waiting_for_us(const std::vector<Blocker> &met);
+// One of the extension's own: what we wait for it to do will not be done.
+bool own_process_waits_for_us();
 
 // The process that holds a lock of the job; nobody when it is free.
 std::vector<Blocker> job_lock_holders(int job, pg::JobLock purpose);

@@ -32,7 +32,8 @@ void run_after_step(const Job &job, const Step &step);
 std::optional<int> open_after_stage(const Job &job);
 
 // Waits while the coordinator does these steps, at most so long: done in the caller's transaction, as finish and cancel do
-// them otherwise, the locks of one last as long as all that comes after it.  REQUIRES: the coordinator can see them.
+// them otherwise, the locks of one last as long as all that comes after it.  Not where none is begun, as outside of the
+// job's windows.
 void await_after_steps(const Job &job, const std::string &purpose, Milliseconds patience);
 
 // Ends the retention of archives whose time has come (jobs_past_retention): of one, for the coordinator, which commits

@@ -456,6 +456,28 @@ race reads_both => sub {
   value($node, q{SELECT backfill_cancel('reads_both')});
 };
 
+# An index is made concurrently, which waits for all who have a snapshot; the publisher has one as long as his statement lasts,
+# and gives way to it, again and again.
+# Defence: he ends when he has kept it waiting for long enough.
+race indexed => sub {
+  my $session = publish_held_at('indexed', 121, 'begun');
+  my %index = (out => '', err => '');
+  $index{handle} = start_session(q{SET application_name = 'index'; CREATE INDEX CONCURRENTLY late ON indexed (v)}, \$index{out}, \$index{err});
+  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE application_name = 'index' AND locktype = 'virtualxid' AND NOT granted)}) or die 'the index waits for nobody';
+  release(121);
+  my $begun = time;
+  $_->{handle}->finish foreach $session, \%index;
+  cmp_ok(time - $begun, '<', 30, 'an index made concurrently while somebody publishes: nobody waits for long');
+  like($session->{err}, qr/could not publish indexed: others wait for this transaction to end\n.*process \d+ \(postgres, active, /,
+    '- he is told of whom');
+  is($index{err}, '', '- the index is made');
+  is(value($node, q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'late'::regclass}), 't', '- and valid');
+  value($node, 'DROP INDEX late');
+  like(value($node, q{SELECT backfill_publish('indexed')}), qr/^published indexed in 1 try/, '- and without it he publishes');
+  value($node, q{SELECT backfill_finish('indexed')});
+};
+
 # Somebody alters the old version and rolls back in one transaction; the coordinator, at work to carry a row into the old version,
 # waits for him, and he for it.  Whoever looks for a deadlock finds none, or gives way and comes again.
 # Defence: a process of the extension that waits for him is told to stop.
@@ -500,7 +522,7 @@ race in_one_block => sub {
   my $begun = time;
   $_->{handle}->finish foreach \%session, \%reader;
   cmp_ok(time - $begun, '<', 30, 'two publishes in one transaction, the second behind a reader of the first: nobody waits for long');
-  like($session{err}, qr/could not publish block_b: others wait for what this transaction has locked before/, '- the transaction is told why');
+  like($session{err}, qr/could not publish block_b: others wait for this transaction to end/, '- the transaction is told why');
   is($reader{out} =~ s/\s//gr, '201', '- the reader reads') or diag($reader{err});
   is(job($node, $_, 'state'), 'ready', "- $_ is not published") foreach qw(block_a block_b);
   value($node, q{SELECT backfill_publish('block_a', 'block_b')});
