@@ -102,12 +102,14 @@ void limit_the_caller(const std::string &purpose) {
                  " before (idle_in_transaction_session_timeout), the server ends it and nothing is changed.");
 }
 
-// It waits for what the caller's transaction has locked.  It comes again; a user's session, which may have the lock as well, is
-// let be.
-void interrupt_holder(int job, pg::JobLock purpose) {
-  pg::as_extension([&] {
-    pg::execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'backfill'",
-                {pg::job_lock_holder(job, purpose)});
+// It waits for what the caller's transaction has locked, and comes again.  False: it is a user's session, which is let be.
+bool interrupt_holder(int job, pg::JobLock purpose) {
+  return pg::as_extension([&] {
+    return !pg::execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+                " WHERE pid = $1 AND backend_type = 'backfill'",
+                {pg::job_lock_holder(job, purpose)})
+                .empty();
   });
 }
 
@@ -137,12 +139,15 @@ void with_patience(Milliseconds lock_timeout, const std::function<void()> &work)
 }
 
 void lock_job_in_time(int job, pg::JobLock purpose) {
-  try {
-    pg::subtransaction([&] { with_patience(job_patience, [&] { pg::lock_job(job, purpose); }); });
-  } catch (const Error &failure) {
-    if (!worth_another_try(failure)) throw;
-    if (failure.sqlstate == deadlock_detected) interrupt_holder(job, purpose);
-    throw Busy(job_lock_holders(job, purpose), "another session of the backfill is moving rows");
+  for (bool interrupted = false;; interrupted = true) {
+    try {
+      pg::subtransaction([&] { with_patience(job_patience, [&] { pg::lock_job(job, purpose); }); });
+      return;
+    } catch (const Error &failure) {
+      if (!worth_another_try(failure)) throw;
+      if (interrupted || failure.sqlstate != deadlock_detected || !interrupt_holder(job, purpose))
+        throw Busy(job_lock_holders(job, purpose), "another session of the backfill is moving rows");
+    }
   }
 }
 
