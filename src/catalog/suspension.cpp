@@ -6,6 +6,7 @@
 #include "core/node.hpp"
 #include "core/spec_keys.hpp"
 #include "core/sql_text.hpp"
+#include "pg/durable.hpp"
 #include "pg/role.hpp"
 #include "pg/transaction.hpp"
 
@@ -119,6 +120,7 @@ bool restore(int job, const Suspension &suspension) {
   } else {
     pg::execute("UPDATE cron.job SET active = true WHERE jobid = $1", {static_cast<long long>(suspension.cron_job)});
     end_suspension(job, suspension, "restored");
+    pg::commit_durably();
   }
   return true;
 }
@@ -191,6 +193,7 @@ void suspend_cron_job(const Job &job, const std::string &name, const std::string
         "$5)",
         {job.id, static_cast<long long>(id), name, user, active || suspended_by_another(job.id, id)});
     if (active) pg::execute("UPDATE cron.job SET active = false WHERE jobid = $1", {static_cast<long long>(id)});
+    pg::commit_durably();  // pg_cron acts upon it
     record_event(job.id, "cron job suspended", "pg_cron job " + name + (active ? "" : ", which was inactive"));
   });
 }

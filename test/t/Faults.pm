@@ -74,10 +74,20 @@ sub until_true
   return 1;
 }
 
+# As $node->psql, while the server may be away: psql has gone then, perhaps before it was told what to ask.
+sub ask
+{
+  my ($node, $sql) = @_;
+  my @answer = eval { $node->psql('postgres', $sql, on_error_stop => 1) };
+  return @answer if $@ eq '';
+  die $@ if $@ !~ /Broken pipe/;
+  return (2, '', 'no connection');
+}
+
 sub answers
 {
   my ($node) = @_;
-  my ($status, $out, $err) = $node->psql('postgres', 'SELECT NOT pg_is_in_recovery()');
+  my ($status, $out, $err) = ask($node, 'SELECT NOT pg_is_in_recovery()');
   return defined $out && $out eq 't';
 }
 
@@ -163,7 +173,7 @@ sub poke
       INSERT INTO $to_table VALUES ($to, '2024-01-05', $n, 'old');
       UPDATE $to_table SET id = id + 100000 WHERE id = $to - 10;};
   }
-  my ($status, $out, $err) = $node->psql('postgres', "BEGIN; $writes COMMIT", on_error_stop => 1);
+  my ($status, $out, $err) = ask($node, "BEGIN; $writes COMMIT");
   ok(0, "no writer sees an error: $err") if $status != 0 && $err !~ /connection|terminat|starting up|recovery|shutting down/;
   return;
 }
@@ -180,7 +190,7 @@ sub settle
     return 1 if $now eq $state && $pending <= 0;
     if ($now =~ /^(failed|paused|stalled|planned)$/ || $looks++ % 50 == 49)
     {
-      my ($status, $out, $err) = $node->psql('postgres', "SELECT backfill_run('$name')");
+      my ($status, $out, $err) = ask($node, "SELECT backfill_run('$name')");
     }
     return 0;
   });
