@@ -63,12 +63,12 @@ COMMENT ON FUNCTION @extschema@.backfill_publish(text[]) IS
 CREATE FUNCTION @extschema@.backfill_rollback(name text, discard text[] DEFAULT '{}') RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_rollback';
 COMMENT ON FUNCTION @extschema@.backfill_rollback(text, text[]) IS
-  'Puts the old version back into service, with everything written since publish; the rejected version is kept as the shadow and the backfill is ready again. Tells first how many rows it carries over. Arguments: the backfill; discard, columns that the old version does not have and whose values, written since publish, are given up (without it that is refused). Before publish there is nothing to undo, and it says so. Errors: 42704, 42501, 25001, 55000 (among others: values without a place), 2BP01, 22023 nothing to discard, classes 22 and 23 where the old version refuses rows written since, 55006, 55P03. Locks: as backfill_publish.';
+  'Puts the old version back into service, with everything written since publish; the rejected version is kept as the shadow and the backfill is ready again. Tells first how many rows it carries over. Arguments: the backfill; discard, columns that the old version does not have and whose values, written since publish, are given up (without it that is refused). Before publish there is nothing to undo, and it says so. Errors: 42704, 42501, 25001, 55000 (among others: values without a place), 2BP01, 22023 nothing to discard, classes 22 and 23 where the old version refuses rows written since, 55006, 55P03. Locks: as backfill_publish; meanwhile SHARE UPDATE EXCLUSIVE on the old version, or ACCESS EXCLUSIVE where the table was altered since publish, let go as soon as somebody waits for it.';
 
 CREATE FUNCTION @extschema@.backfill_finish(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_finish';
 COMMENT ON FUNCTION @extschema@.backfill_finish(text) IS
-  'Drops the archive of a published backfill now, after the refreshes and validations that are not done yet, and ends the capture for a rollback; there is no way back after it. Where it is finished already, as by the end of the retention, it says so. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';
+  'Drops the archive of a published backfill now, after the refreshes and validations that are not done yet (which it waits for while they are being done), and ends the capture for a rollback; there is no way back after it. Where it is finished already, as by the end of the retention, it says so. Errors: 42704, 42501, 55000 not published, 55P03 given up. Locks: ACCESS EXCLUSIVE on the table for a moment, in bounded tries.';
 
 CREATE FUNCTION @extschema@.backfill_waive(name text, "check" text, reason text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_waive';
