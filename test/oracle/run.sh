@@ -334,7 +334,7 @@ play_truncate() {
 
 # TRUNCATE waits for writers who hold orders and then want the control, never the other way round; the reader of both, who
 # begins with the control, stands aside (writers/read.sql).  A crash may have undone the capture that was there a moment ago:
-# then it divides by zero, and there is another try.
+# then it divides by zero, and there is another try when capture is back.
 truncate_both() {
   local tries=0
   until as postgres -d "$database" -1 -c 'SELECT pg_advisory_xact_lock(1, 1)' -c 'SET search_path = shop' -c 'LOCK TABLE orders' \
@@ -344,7 +344,7 @@ truncate_both() {
     -c "INSERT INTO control (${columns/, total/}) SELECT ${columns/, total/} FROM kept" >/dev/null; do
     tries=$((tries + 1))
     [ -n "$faults" ] && [ $tries -lt 100 ] || return 1
-    sleep 0.1
+    await "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'shop.orders'::regclass AND tgname LIKE 'backfill_capture%')" || return 1
   done
 }
 

@@ -48,6 +48,15 @@ sub start_session
   return IPC::Run::start(\@psql, '<', \undef, '>', $out, '2>', $err, IPC::Run::timeout(4 * $Faults::patience));
 }
 
+# Until a session of that application_name waits for a lock (of that kind).
+sub session_waits
+{
+  my ($name, $kind) = @_;
+  $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE application_name = '$name' AND NOT granted" . (defined $kind ? " AND locktype = '$kind'" : '') . ')') or die "$name does not wait";
+  return;
+}
+
 # The coordinator reads that the job is ready; a publish commits, which takes the capture triggers off the table that was
 # live; the coordinator looks for them, and takes the publish for broken capture.
 # Defence: it looks at both under the job's row lock, for which the publisher waits.
@@ -196,7 +205,7 @@ race obstacle => sub {
   awaits(arm($node, 'obstacle_found', 'wait:115'));
   my %ddl = (out => '', err => '');
   $ddl{handle} = start_session(q{SET application_name = 'ddl'; ALTER TABLE obstacle DROP COLUMN v}, \$ddl{out}, \$ddl{err});
-  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE application_name = 'ddl' AND NOT granted)});
+  session_waits('ddl');
   open_gate($node, 'obstacle');
   $ddl{handle}->finish;
   $node->poll_query_until('postgres', q{SELECT obstacle IS NOT NULL FROM backfill.job WHERE name = 'obstacle'}) or die 'no batch fails';
@@ -223,8 +232,7 @@ foreach my $end ([ 'finish', 'finished', 'dropped', 113 ], [ 'cancel', 'cancelle
     awaits($fault);
     my %second = (out => '', err => '');
     $second{handle} = start_session("SET application_name = 'second'; SELECT backfill_$verb('$table')", \$second{out}, \$second{err});
-    $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-      WHERE application_name = 'second' AND NOT granted AND locktype = 'object')});
+    session_waits('second', 'object');
     release($lock);
     $_->{handle}->finish foreach \%first, \%second;
     like($first{out}, qr/^$ended $table/, "$verb by two at once: it is done");
@@ -442,8 +450,7 @@ race reads_both => sub {
   $reader{handle} = start_session(
     "SET application_name = 'reader'; BEGIN; SELECT FROM reads_both LIMIT 1; SELECT count(*) FROM $archive; COMMIT",
     \$reader{out}, \$reader{err});
-  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE application_name = 'reader' AND NOT granted)}) or die 'nobody waits';
+  session_waits('reader');
   release(116);
   $_->{handle}->finish foreach \%session, \%reader;
   like($session{out}, qr/^rolled back reads_both/, 'a reader of both versions waits for a rollback that gives way to it: it is done')
@@ -463,8 +470,7 @@ race indexed => sub {
   my $session = publish_held_at('indexed', 121, 'begun');
   my %index = (out => '', err => '');
   $index{handle} = start_session(q{SET application_name = 'index'; CREATE INDEX CONCURRENTLY late ON indexed (v)}, \$index{out}, \$index{err});
-  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE application_name = 'index' AND locktype = 'virtualxid' AND NOT granted)}) or die 'the index waits for nobody';
+  session_waits('index', 'virtualxid');
   release(121);
   my $begun = time;
   $_->{handle}->finish foreach $session, \%index;
@@ -489,8 +495,7 @@ race drained => sub {
   my %session = (out => '', err => '');
   $session{handle} = start_session(qq{SET application_name = 'altering'; BEGIN; ALTER TABLE $archive ALTER COLUMN label SET DEFAULT 'else';}
       . q{ SELECT pg_advisory_xact_lock_shared(120); SELECT backfill_rollback('drained'); COMMIT}, \$session{out}, \$session{err});
-  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE application_name = 'altering' AND NOT granted)}) or die 'nobody alters';
+  session_waits('altering');
   poke($node, 'drained');
   $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE backend_type = 'backfill' AND locktype = 'relation' AND NOT granted)}) or die 'nobody drains';
@@ -511,8 +516,7 @@ race in_one_block => sub {
   my %reader = (out => '', err => '');
   $reader{handle} = start_session(q{SET application_name = 'reader'; BEGIN; SELECT FROM block_b LIMIT 1; SELECT pg_advisory_xact_lock_shared(117);}
       . q{ SELECT count(*) FROM block_a; COMMIT}, \$reader{out}, \$reader{err});
-  $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE application_name = 'reader' AND NOT granted)}) or die 'nobody waits';
+  session_waits('reader');
   my %session = (out => '', err => '');
   $session{handle} = start_session(q{BEGIN; SELECT backfill_publish('block_a'); SELECT backfill_publish('block_b'); COMMIT},
     \$session{out}, \$session{err});

@@ -139,7 +139,7 @@ sub waits_for
   planned($node, q~{name: huge, scope: {table: huge, column: id, start: 1, stop: 1000}, transform: {set: {body: "body || 'x'", kilobytes: "peak()"}},
     strategy: {parallelism: 1, chunk_by: 1000}}~);
   # A coordinator that was cancelled keeps its slot for 5 s, as one that rests after trouble does.
-  $node->poll_query_until('postgres', q{SELECT backfill_run('huge') ~ 'started'});
+  $node->poll_query_until('postgres', q{SELECT backfill_run('huge') ~ 'started'}) or die 'no slot comes free';
   wait_state($node, 'huge', 'ready', 'rows of a megabyte');
   my $peak = value($node, 'SELECT max(kilobytes) FROM ' . job($node, 'huge', 'shadow'));
   cmp_ok($peak, '<', 100 * 1024, '150 of them in one chunk take far less memory than their size');
