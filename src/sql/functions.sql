@@ -32,7 +32,7 @@ COMMENT ON FUNCTION @extschema@.backfill_pause(text) IS
 CREATE FUNCTION @extschema@.backfill_cancel(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_cancel';
 COMMENT ON FUNCTION @extschema@.backfill_cancel(text) IS
-  'Stops a backfill that is not published and drops its shadow, log and triggers; only the ledger is left. Its workers are terminated. Where it is cancelled already, it says so. Errors: 42704, 42501, 55000, 55P03. Locks: ACCESS EXCLUSIVE on the target for a moment, in bounded tries.';
+  'Stops a backfill that is not published and drops its shadow, log and triggers; only the ledger is left. Its workers are terminated; after a rollback it waits first, as backfill_finish does, for what is still to be done. Where it is cancelled already, it says so. Errors: 42704, 42501, 55000, 55P03. Locks: ACCESS EXCLUSIVE on the target for a moment, in bounded tries.';
 
 CREATE FUNCTION @extschema@.backfill_retry(name text, chunk integer) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_retry';
@@ -63,7 +63,7 @@ COMMENT ON FUNCTION @extschema@.backfill_publish(text[]) IS
 CREATE FUNCTION @extschema@.backfill_rollback(name text, discard text[] DEFAULT '{}') RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_rollback';
 COMMENT ON FUNCTION @extschema@.backfill_rollback(text, text[]) IS
-  'Puts the old version back into service, with everything written since publish; the rejected version is kept as the shadow and the backfill is ready again. Tells first how many rows it carries over. Arguments: the backfill; discard, columns that the old version does not have and whose values, written since publish, are given up (without it that is refused). Before publish there is nothing to undo, and it says so. Errors: 42704, 42501, 25001, 55000 (among others: values without a place), 2BP01, 22023 nothing to discard, classes 22 and 23 where the old version refuses rows written since, 55006, 55P03. Locks: as backfill_publish; meanwhile SHARE UPDATE EXCLUSIVE on the old version, or ACCESS EXCLUSIVE where the table was altered since publish, let go as soon as somebody waits for it.';
+  'Puts the old version back into service, with everything written since publish; the rejected version is kept as the shadow and the backfill is ready again. Tells first how many rows it carries over. Arguments: the backfill; discard, columns that the old version does not have and whose values, written since publish, are given up (without it that is refused). Before publish there is nothing to undo, and it says so. Errors: 42704, 42501, 25001, 55000 (among others: values without a place), 2BP01, 22023 nothing to discard, classes 22 and 23 where the old version refuses rows written since, 55006, 55P03. Locks: as backfill_publish; meanwhile SHARE UPDATE EXCLUSIVE on the old version, or ACCESS EXCLUSIVE where the table was altered since publish, let go between two tries where somebody waits for it.';
 
 CREATE FUNCTION @extschema@.backfill_finish(name text) RETURNS text
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'backfill_finish';
